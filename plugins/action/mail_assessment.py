@@ -1,0 +1,115 @@
+"""The second look, at the estate as a whole: probes again, probes from elsewhere, envelopes, logins, DNS.
+
+Runs once, on the controller, after every host was observed. What the hosts told (domains, addresses, DKIM keys)
+decides what is asked; what the inventory declares wins.
+"""
+from __future__ import annotations
+
+import os
+import shlex
+import threading
+import time
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import estate as estate_facts
+from ansible_collections.mailops.outage.plugins.module_utils.dns import look as dns_look
+from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
+from ansible_collections.mailops.outage.plugins.module_utils.text import clean
+from ansible_collections.mailops.outage.plugins.module_utils.wire import probe as wire_probe
+
+
+def hop_of(variables: dict, name: str) -> dict:
+    """The SSH hop that an inventory host's connection variables describe."""
+    words = shlex.split(" ".join(str(variables.get(key) or "") for key in ("ansible_ssh_common_args", "ansible_ssh_extra_args")))
+    options = dict(word.split("=", 1) for word in words if "=" in word)
+    hop = {
+        "name": name,
+        "host": variables.get("ansible_host") or name,
+        "port": int(variables.get("ansible_port") or 22),
+        "user": variables.get("ansible_user") or os.environ.get("USER") or "root",
+        "private_key_file": variables.get("ansible_ssh_private_key_file"),
+        "known_hosts_file": options.get("UserKnownHostsFile"),
+    }
+    return {key: value for key, value in hop.items() if value is not None}
+
+
+class ActionModule(ActionBase):
+    """Controller only: connects to mail ports, name servers and vantage points, changes nothing."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        _validation, args = self.validate_argument_spec({
+            "run_dir": {"type": "path", "required": True},
+            "domains": {"type": "list", "elements": "str", "default": []},
+            "submission_host": {"type": "str", "default": ""},
+            "imap_host": {"type": "str", "default": ""},
+            "pop3_host": {"type": "str", "default": ""},
+            "probe_accounts": {"type": "list", "elements": "dict", "default": [], "no_log": True},
+            "reported_user": {"type": "str", "default": ""},
+            "resolvers": {"type": "list", "elements": "str", "default": []},
+            "blocklists": {"type": "list", "elements": "str", "default": []},
+            "vantages": {"type": "list", "elements": "str", "default": []},
+            "ca_file": {"type": "path"},
+        })
+        run = Run(args["run_dir"])
+        try:
+            observations = run.observations()
+        except (OSError, ValueError) as problem:
+            raise AnsibleActionFail(f"{args['run_dir']} holds no observations: {problem}") from problem
+        if not observations:
+            raise AnsibleActionFail("No mail host was observed. Is the inventory's group mail_servers empty?")
+        hostvars = (task_vars or {}).get("hostvars") or {}
+        hops = [hop_of(hostvars[name], name) for name in args["vantages"] if name in hostvars]
+        declared = estate_facts.declared_protocols(observations, {name: hostvars.get(name) or {} for name in (item["host"] for item in observations)})
+        domains = args["domains"] or estate_facts.domains(observations)
+        targets = estate_facts.second_look(observations, declared, domains, args)
+        estate = {"now": None, "domains": domains, "declared": declared, "reported": {"user": args["reported_user"]} if args["reported_user"] else {},
+                  "probes": [], "dns": {}, "not_visible": []}
+        looks = [threading.Thread(target=self._probe, args=(targets, args, estate), daemon=True)]
+        looks += [threading.Thread(target=self._from, args=(hop, targets, args, estate), daemon=True) for hop in hops]
+        looks.append(threading.Thread(target=self._dns, args=(observations, domains, args, estate), daemon=True))
+        for look in looks:
+            look.start()
+        for look in looks:
+            look.join()
+        estate["now"] = time.time()
+        run.write("estate.json", estate)
+        result.update(changed=False, domains=domains, probes=len(estate["probes"]), failing=sorted(item["id"] for item in estate["probes"] if not item["ok"]),
+                      dns_problems=sorted(item["id"] for item in estate["dns"].get("problems") or []))
+        return result
+
+    def _probe(self, targets, args, estate):
+        options = {"ca_file": args["ca_file"], "vantage": "controller"}
+        estate["probes"] += [dict(item, host=target["host"], look="second")
+                             for target, item in zip(targets, wire_probe.probe_all([_wire(target) for target in targets], options))]
+
+    def _from(self, hop, targets, args, estate):
+        # A vantage point only tells whether the service answers there: no login leaves the controller by it.
+        bare = [target for target in targets if not target.get("login_only")]
+        options = {"ca_file": args["ca_file"], "vantage": hop["name"], "hop": hop}
+        plain = [{key: target[key] for key in ("name", "address", "port", "protocol") if key in target} for target in bare]
+        try:
+            found = wire_probe.probe_all(plain, options)
+        except Exception as problem:  # pylint: disable=broad-except
+            estate["not_visible"].append(clean(f"the view from {hop['name']}: {problem}"))
+            return
+        if found and all(item.get("vantage_error") for item in found):
+            estate["not_visible"].append(clean(f"the view from {hop['name']}: {found[0]['vantage_error']}"))
+            return
+        estate["probes"] += [dict(item, host=target["host"], look="vantage") for target, item in zip(bare, found)]
+
+    def _dns(self, observations, domains, args, estate):
+        try:
+            estate["dns"] = dns_look.look(estate_facts.dns_question(observations, domains, args))
+        except Exception as problem:  # pylint: disable=broad-except
+            # The other looks stand on their own; what could not be seen is said.
+            estate["not_visible"].append(clean(f"DNS: {type(problem).__name__}: {problem}"))
+
+
+def _wire(target):
+    return {key: value for key, value in target.items() if key not in ("host", "login_only")}

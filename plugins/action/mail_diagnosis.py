@@ -1,0 +1,54 @@
+"""Name the root cause from what was observed, and write the reports. Reads the run's folder, touches no host."""
+from __future__ import annotations
+
+import os
+import time
+
+from ansible import __version__ as ansible_version
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import catalogue, diagnose
+from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
+from ansible_collections.mailops.outage.plugins.module_utils.report import html, markdown, terminal
+
+
+class ActionModule(ActionBase):
+    """Controller only."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        _validation, args = self.validate_argument_spec({
+            "run_dir": {"type": "path", "required": True},
+            "catalogue_dir": {"type": "path", "required": True},
+            "language": {"type": "str", "default": "en", "choices": ["en", "nl"]},
+            "severity_rules": {"type": "list", "elements": "dict", "default": []},
+            "show": {"type": "bool", "default": True},
+        })
+        run = Run(args["run_dir"])
+        try:
+            opened = run.read("run.json")
+            found = diagnose.diagnose(
+                catalogue.load(args["catalogue_dir"]), run.observations(), run.read("estate.json"),
+                {"run_id": opened["run_id"], "started_epoch": opened["started_epoch"], "finished_epoch": time.time(),
+                 "versions": {"ansible_core": ansible_version}},
+                args["severity_rules"] or None,
+            )
+            run.write("diagnosis.json", found)
+            run.write_text("report.md", markdown.render(found, args["language"]))
+            run.write_text("report.html", html.render(found, args["language"]))
+            run.point_latest()
+        except (OSError, ValueError, KeyError) as problem:
+            raise AnsibleActionFail(f"The diagnosis of {args['run_dir']} could not be made: {type(problem).__name__}: {problem}") from problem
+        if args["show"]:
+            display = Display()
+            colour = os.environ.get("ANSIBLE_FORCE_COLOR", "").lower() in ("1", "true", "yes") or (os.isatty(1) and not os.environ.get("NO_COLOR"))
+            display.display(terminal.summary(found, args["language"], min(display.columns + 1, 100), colour, report=run.path("report.md")))
+        first = found["causes"][0]
+        result.update(changed=False, verdict=found["verdict"], severity=found["severity"], scope=found["scope"]["kind"], impact=found["impact"]["class"],
+                      root_cause=first["id"], host=first["host"], confidence=first["confidence"], report=run.path("report.md"), diagnosis=run.path("diagnosis.json"))
+        return result

@@ -1,0 +1,49 @@
+"""Open a run: check what it was given, make its folder, and lay the log signatures ready for the hosts."""
+from __future__ import annotations
+
+import os
+import secrets
+import time
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import catalogue
+from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
+
+
+class ActionModule(ActionBase):
+    """Controller only: no connection to a host is made."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        _validation, args = self.validate_argument_spec({
+            "report_dir": {"type": "path", "required": True},
+            "run_id": {"type": "str", "default": ""},
+            "catalogue_dir": {"type": "path", "required": True},
+            "window": {"type": "int", "default": 3600},
+            "since": {"type": "float"},
+            "until": {"type": "float"},
+        })
+        now = time.time()
+        until = args["until"] or now
+        since = args["since"] or until - args["window"]
+        if args["window"] <= 0 or since >= until:
+            raise AnsibleActionFail("The log window is empty: diagnose_window must be a number of seconds above 0, and diagnose_since lie before diagnose_until.")
+        if since > now:
+            raise AnsibleActionFail("The log window lies in the future: check diagnose_since and diagnose_until, and the controller's clock.")
+        run_id = args["run_id"] or time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)) + "-" + secrets.token_hex(2)
+        try:
+            known = catalogue.load(args["catalogue_dir"])
+            run = Run.open(args["report_dir"], run_id)
+            run.write("run.json", {"run_id": run_id, "started_epoch": now, "since": since, "until": until})
+            run.write("signatures.json", known.signatures)
+        except catalogue.CatalogueError as problem:
+            raise AnsibleActionFail(f"The catalogue cannot be used: {problem}") from problem
+        except OSError as problem:
+            raise AnsibleActionFail(f"The reports cannot be written: {problem}. Set report_dir to a folder that {os.environ.get('USER', 'this user')} may write.") from problem
+        result.update(changed=False, run_id=run_id, dir=run.dir, since=since, until=until, causes_known=len(known), signatures_known=len(known.signatures))
+        return result

@@ -1,0 +1,128 @@
+"""What to ask of the estate as a whole, worked out from what its hosts told. Pure functions over observations."""
+from __future__ import annotations
+
+import ipaddress
+
+from ansible_collections.mailops.outage.plugins.module_utils.diagnosis.view import expected_protocols
+
+_DECLARED_ROLES = {"edge": ["smtp"], "submission": ["submission"], "store": ["imap"], "all": ["smtp", "submission", "imap"]}
+_PORTS = {"smtp": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995, "sieve": 4190, "lmtp": 24}
+# Sent by nobody and for nobody: RFC 2606 names, so that no stranger's mailbox is ever named.
+_STRANGER = "postmaster@sender.example.com"
+_FOREIGNER = "nobody@relay-check.example.net"
+
+
+def _facts(observation: dict, *names):
+    data = observation.get("facts") or {}
+    for name in names:
+        data = data.get(name) if isinstance(data, dict) else None
+    return data
+
+
+def domains(observations: list) -> list:
+    """The mail domains that the hosts accept mail for; a host's own names are no mail domains."""
+    own = {"localhost", "localhost.localdomain"}
+    found = set()
+    for observation in observations:
+        for name in (observation.get("host"), _facts(observation, "system", "fqdn"), _facts(observation, "system", "hostname"),
+                     (_facts(observation, "postfix", "expanded") or {}).get("myhostname")):
+            if name:
+                own.add(str(name).lower())
+                own.add(f"localhost.{str(name).partition('.')[2]}".lower())
+        for software in ("postfix", "exim"):
+            found.update(str(name).lower() for name in _facts(observation, software, "domains") or [])
+    return sorted(name for name in found - own if "." in name and not name.startswith("[") and not _is_address(name))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def declared_protocols(observations: list, variables: dict) -> dict:
+    """``{host: [protocols]}`` that the inventory declares with ``mail_roles``."""
+    return {
+        observation["host"]: sorted({protocol for role in variables.get(observation["host"], {}).get("mail_roles") or []
+                                     for protocol in _DECLARED_ROLES.get(role, [])})
+        for observation in observations
+    }
+
+
+def expected(observation: dict, declared: dict) -> set:
+    return expected_protocols(observation.get("facts") or {}, _facts(observation, "known_good", "manifest"), set(declared.get(observation["host"]) or []))
+
+
+def second_look(observations: list, declared: dict, own_domains: list, args: dict) -> list:
+    """The probes of the second look, each with the inventory host that it belongs to.
+
+    Ports that are expected and failed are tried again. Port 25 of every host that takes mail from outside is
+    asked, as a stranger would, whether it accepts our recipients and refuses others'. Probe accounts log in.
+    """
+    targets = []
+    recipients = [account["address"] for account in args["probe_accounts"] if account.get("address")][:3]
+    recipients += [f"postmaster@{name}" for name in own_domains if not any(address.endswith("@" + name) for address in recipients)]
+    if args["reported_user"] and "@" in args["reported_user"]:
+        recipients.append(args["reported_user"])
+    for observation in observations:
+        address = observation.get("address") or observation["host"]
+        wanted = expected(observation, declared)
+        accepts = set(_facts(observation, "postfix", "domains") or []) | set(_facts(observation, "exim", "domains") or [])
+        for protocol in sorted(wanted - {"lmtp"}):
+            target = {"host": observation["host"], "name": address, "port": _PORTS[protocol], "protocol": protocol}
+            failed = any(item.get("protocol") == protocol and not item.get("ok") for item in observation.get("probes") or [])
+            if protocol == "smtp":
+                ours = [item for item in recipients if item.rpartition("@")[2] in accepts] or ([] if accepts else recipients)
+                targets.append(dict(target, sender=_STRANGER, recipients=ours, relay_check={"sender": _STRANGER, "recipient": _FOREIGNER}))
+            elif failed:
+                targets.append(target)
+    return targets + _logins(observations, declared, args)
+
+
+def _logins(observations: list, declared: dict, args: dict) -> list:
+    """One login a probe account and protocol, at the names that clients use, else at the hosts that serve it."""
+    found = []
+    accounts = [account for account in args["probe_accounts"] if account.get("login") and account.get("password")][:5]
+    for protocol, name in (("submission", args["submission_host"]), ("imaps", args["imap_host"]), ("pop3s", args["pop3_host"])):
+        serving = [item for item in observations if protocol in expected(item, declared)]
+        for observation in serving if not name else serving[:1]:
+            address = observation.get("address") or observation["host"]
+            for account in accounts:
+                found.append({
+                    "host": observation["host"], "name": name or address, "address": address, "port": _PORTS[protocol], "protocol": protocol,
+                    "login": {"username": account["login"], "password": account["password"]}, "login_only": True,
+                })
+    return found
+
+
+def dns_question(observations: list, own_domains: list, args: dict) -> dict:
+    """What mail_dns_info is asked."""
+    hosts, senders, keys = [], set(), []
+    for observation in observations:
+        addresses = sorted(_addresses(observation))
+        fqdn = (_facts(observation, "postfix", "expanded") or {}).get("myhostname") or _facts(observation, "system", "fqdn") or observation["host"]
+        hosts.append({"name": fqdn, "addresses": addresses})
+        if _facts(observation, "postfix", "present") and not (_facts(observation, "postfix", "expanded") or {}).get("relayhost"):
+            senders.update(addresses)
+        keys += _facts(observation, "dkim", "keys") or []
+    return {
+        "domains": own_domains, "resolvers": args["resolvers"], "hosts": hosts, "sending_addresses": sorted(senders),
+        "served": [probe for observation in observations for probe in observation.get("probes") or [] if probe.get("protocol") == "smtp"],
+        "dkim_keys": [{"domain": key["domain"], "selector": key["selector"], "public_key": key["public_key"]} for key in keys if key.get("public_key")],
+        "blocklists": args["blocklists"],
+        "client_names": [name for name in (args["submission_host"], args["imap_host"], args["pop3_host"]) if name],
+    }
+
+
+def _addresses(observation: dict) -> set:
+    """The host's own global addresses, and the one that Ansible reaches it by."""
+    found = set()
+    for item in _facts(observation, "network", "addresses") or []:
+        address = str(item.get("address") or "")
+        if _is_address(address) and not ipaddress.ip_address(address).is_loopback and not ipaddress.ip_address(address).is_link_local:
+            found.add(address)
+    if _is_address(str(observation.get("address") or "")):
+        found.add(str(observation["address"]))
+    return found
