@@ -25,7 +25,6 @@ def hop_of(variables: dict, name: str) -> dict:
     words = shlex.split(" ".join(str(variables.get(key) or "") for key in ("ansible_ssh_common_args", "ansible_ssh_extra_args")))
     options = dict(word.split("=", 1) for word in words if "=" in word)
     hop = {
-        "name": name,
         "host": variables.get("ansible_host") or name,
         "port": int(variables.get("ansible_port") or 22),
         "user": variables.get("ansible_user") or os.environ.get("USER") or "root",
@@ -64,14 +63,14 @@ class ActionModule(ActionBase):
         if not observations:
             raise AnsibleActionFail("No mail host was observed. Is the inventory's group mail_servers empty?")
         hostvars = (task_vars or {}).get("hostvars") or {}
-        hops = [hop_of(hostvars[name], name) for name in args["vantages"] if name in hostvars]
+        hops = [(name, hop_of(hostvars[name], name)) for name in args["vantages"] if name in hostvars]
         declared = estate_facts.declared_protocols(observations, {name: hostvars.get(name) or {} for name in (item["host"] for item in observations)})
-        domains = args["domains"] or estate_facts.domains(observations)
+        domains = args["domains"] or estate_facts.domains(observations) + self._lost_domains(observations, args)
         targets = estate_facts.second_look(observations, declared, domains, args)
         estate = {"now": None, "domains": domains, "declared": declared, "reported": {"user": args["reported_user"]} if args["reported_user"] else {},
                   "probes": [], "dns": {}, "not_visible": []}
         looks = [threading.Thread(target=self._probe, args=(targets, args, estate), daemon=True)]
-        looks += [threading.Thread(target=self._from, args=(hop, targets, args, estate), daemon=True) for hop in hops]
+        looks += [threading.Thread(target=self._from, args=(name, hop, targets, args, estate), daemon=True) for name, hop in hops]
         looks.append(threading.Thread(target=self._dns, args=(observations, domains, args, estate), daemon=True))
         for look in looks:
             look.start()
@@ -83,33 +82,43 @@ class ActionModule(ActionBase):
                       dns_problems=sorted(item["id"] for item in estate["dns"].get("problems") or []))
         return result
 
+    def _lost_domains(self, observations, args):
+        """Domains that DNS says are ours although no host accepts their mail any more."""
+        names = estate_facts.candidates(observations)
+        if not names:
+            return []
+        try:
+            found = dns_look.look(dict(estate_facts.dns_question(observations, names, args), client_names=[], blocklists=[], sending_addresses=[], dkim_keys=[]))
+        except (dns_look.BadQuestion, dns_look.LibraryMissing):
+            return []
+        return [name for name, entry in found["domains"].items() if any(mx.get("ours") for mx in entry.get("mx") or [])]
+
     def _probe(self, targets, args, estate):
-        options = {"ca_file": args["ca_file"], "vantage": "controller"}
+        options = dict(estate_facts.PATIENCE, ca_file=args["ca_file"], vantage="controller")
         estate["probes"] += [dict(item, host=target["host"], look="second")
                              for target, item in zip(targets, wire_probe.probe_all([_wire(target) for target in targets], options))]
 
-    def _from(self, hop, targets, args, estate):
-        # A vantage point only tells whether the service answers there: no login leaves the controller by it.
-        bare = [target for target in targets if not target.get("login_only")]
-        options = {"ca_file": args["ca_file"], "vantage": hop["name"], "hop": hop}
+    def _from(self, name, hop, targets, args, estate):
+        # A vantage point only tells whether the service answers there: no login is tried through it.
+        bare = [target for target in targets if not target.get("login")]
         plain = [{key: target[key] for key in ("name", "address", "port", "protocol") if key in target} for target in bare]
         try:
-            found = wire_probe.probe_all(plain, options)
-        except Exception as problem:  # pylint: disable=broad-except
-            estate["not_visible"].append(clean(f"the view from {hop['name']}: {problem}"))
+            found = wire_probe.probe_all(plain, dict(estate_facts.PATIENCE, ca_file=args["ca_file"], vantage=name, hop=hop))
+        except wire_probe.BadRequest as problem:
+            estate["not_visible"].append(clean(f"the view from {name}: {problem}"))
             return
-        if found and all(item.get("vantage_error") for item in found):
-            estate["not_visible"].append(clean(f"the view from {hop['name']}: {found[0]['vantage_error']}"))
-            return
-        estate["probes"] += [dict(item, host=target["host"], look="vantage") for target, item in zip(bare, found)]
+        failed = [item for item in found if item["step"] == "vantage"]
+        if failed:
+            estate["not_visible"].append(clean(f"the view from {name}: {failed[0]['outcome']} {failed[0]['answer']}"))
+        estate["probes"] += [dict(item, host=target["host"], look="vantage") for target, item in zip(bare, found) if item["step"] != "vantage"]
 
     def _dns(self, observations, domains, args, estate):
         try:
             estate["dns"] = dns_look.look(estate_facts.dns_question(observations, domains, args))
-        except Exception as problem:  # pylint: disable=broad-except
+        except (dns_look.BadQuestion, dns_look.LibraryMissing) as problem:
             # The other looks stand on their own; what could not be seen is said.
-            estate["not_visible"].append(clean(f"DNS: {type(problem).__name__}: {problem}"))
+            estate["not_visible"].append(clean(f"DNS: {problem}"))
 
 
 def _wire(target):
-    return {key: value for key, value in target.items() if key not in ("host", "login_only")}
+    return {key: value for key, value in target.items() if key != "host"}

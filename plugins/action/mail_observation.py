@@ -11,6 +11,7 @@ import threading
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import estate
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 from ansible_collections.mailops.outage.plugins.module_utils.wire import probe as wire_probe
@@ -89,7 +90,7 @@ class ActionModule(ActionBase):
     def _probe(self, host, args, probes):
         address = args["address"] or host
         targets = [{"name": address, "port": port, "protocol": protocol} for protocol, port in PORTS]
-        for item in wire_probe.probe_all(targets, {"ca_file": args["ca_file"], "vantage": "controller"}):
+        for item in wire_probe.probe_all(targets, dict(estate.PATIENCE, ca_file=args["ca_file"], vantage="controller")):
             probes.append(dict(item, host=host, look="first"))
 
     def _look(self, module_args, task_vars):

@@ -7,6 +7,8 @@ from ansible_collections.mailops.outage.plugins.module_utils.diagnosis.view impo
 
 _DECLARED_ROLES = {"edge": ["smtp"], "submission": ["submission"], "store": ["imap"], "all": ["smtp", "submission", "imap"]}
 _PORTS = {"smtp": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995, "sieve": 4190, "lmtp": 24}
+# Seconds: longer than postscreen holds a greeting back (6 s), shorter than a tired person's patience.
+PATIENCE = {"connect": 5.0, "step": 7.0, "total": 12.0}
 # Sent by nobody and for nobody: RFC 2606 names, so that no stranger's mailbox is ever named.
 _STRANGER = "postmaster@sender.example.com"
 _FOREIGNER = "nobody@relay-check.example.net"
@@ -55,30 +57,59 @@ def expected(observation: dict, declared: dict) -> set:
     return expected_protocols(observation.get("facts") or {}, _facts(observation, "known_good", "manifest"), set(declared.get(observation["host"]) or []))
 
 
+def accepted(observation: dict) -> set:
+    """The domains that this host accepts mail for, by its present configuration."""
+    return {str(name).lower() for software in ("postfix", "exim") for name in _facts(observation, software, "domains") or []}
+
+
+def candidates(observations: list) -> list:
+    """Domains that look like ours by a host's own name although no host accepts their mail: a lost domain list looks so.
+
+    Whether they are ours is for DNS to say: an MX record that points at one of our hosts.
+    """
+    taken = set().union(*(accepted(observation) for observation in observations))
+    found = {str((_facts(observation, "postfix", "expanded") or {}).get(name) or "").lower() for observation in observations for name in ("mydomain", "myorigin")}
+    return sorted(name for name in found - taken if "." in name and "$" not in name and not name.startswith("/") and name != "localdomain")
+
+
 def second_look(observations: list, declared: dict, own_domains: list, args: dict) -> list:
     """The probes of the second look, each with the inventory host that it belongs to.
 
-    Ports that are expected and failed are tried again. Port 25 of every host that takes mail from outside is
-    asked, as a stranger would, whether it accepts our recipients and refuses others'. Probe accounts log in.
+    Ports that are expected and failed are tried again, unless the host itself confirmed it (that is the second
+    look already). Port 25 of every host that takes mail from outside is asked, as a stranger would, whether it
+    accepts our recipients and refuses others'. Probe accounts log in where the port answers.
     """
     targets = []
     recipients = [account["address"] for account in args["probe_accounts"] if account.get("address")][:3]
     recipients += [f"postmaster@{name}" for name in own_domains if not any(address.endswith("@" + name) for address in recipients)]
-    if args["reported_user"] and "@" in args["reported_user"]:
+    if "@" in args["reported_user"]:
         recipients.append(args["reported_user"])
+    # A domain that no host accepts must be asked about everywhere: somebody has lost it.
+    orphans = set(own_domains) - set().union(*(accepted(observation) for observation in observations))
     for observation in observations:
         address = observation.get("address") or observation["host"]
-        wanted = expected(observation, declared)
-        accepts = set(_facts(observation, "postfix", "domains") or []) | set(_facts(observation, "exim", "domains") or [])
-        for protocol in sorted(wanted - {"lmtp"}):
+        accepts = accepted(observation) | orphans
+        for protocol in sorted(expected(observation, declared) - {"lmtp"}):
             target = {"host": observation["host"], "name": address, "port": _PORTS[protocol], "protocol": protocol}
-            failed = any(item.get("protocol") == protocol and not item.get("ok") for item in observation.get("probes") or [])
-            if protocol == "smtp":
-                ours = [item for item in recipients if item.rpartition("@")[2] in accepts] or ([] if accepts else recipients)
+            if _failed(observation, protocol):
+                if not _confirms(observation, protocol):
+                    targets.append(target)
+            elif protocol == "smtp":
+                ours = [item for item in recipients if item.rpartition("@")[2].lower() in accepts]
                 targets.append(dict(target, sender=_STRANGER, recipients=ours, relay_check={"sender": _STRANGER, "recipient": _FOREIGNER}))
-            elif failed:
-                targets.append(target)
     return targets + _logins(observations, declared, args)
+
+
+def _failed(observation: dict, protocol: str) -> bool:
+    return any(item.get("protocol") == protocol and not item.get("ok") for item in observation.get("probes") or [])
+
+
+def _confirms(observation: dict, protocol: str) -> bool:
+    """Whether the host's own look says that this service fails: over loopback, or because its program does not run."""
+    if any(item.get("protocol") == protocol and not item.get("ok") for item in _facts(observation, "loopback", "probes") or []):
+        return True
+    software = _facts(observation, "services", "mta" if protocol in ("smtp", "submission", "submissions") else "imap") or {}
+    return software.get("running") is False
 
 
 def _logins(observations: list, declared: dict, args: dict) -> list:
@@ -86,13 +117,14 @@ def _logins(observations: list, declared: dict, args: dict) -> list:
     found = []
     accounts = [account for account in args["probe_accounts"] if account.get("login") and account.get("password")][:5]
     for protocol, name in (("submission", args["submission_host"]), ("imaps", args["imap_host"]), ("pop3s", args["pop3_host"])):
-        serving = [item for item in observations if protocol in expected(item, declared)]
+        serving = [item for item in observations if protocol in expected(item, declared) and not _failed(item, protocol)]
         for observation in serving if not name else serving[:1]:
             address = observation.get("address") or observation["host"]
             for account in accounts:
                 found.append({
-                    "host": observation["host"], "name": name or address, "address": address, "port": _PORTS[protocol], "protocol": protocol,
-                    "login": {"username": account["login"], "password": account["password"]}, "login_only": True,
+                    "host": observation["host"], "name": name or address, "port": _PORTS[protocol], "protocol": protocol,
+                    "login": {"username": account["login"], "password": account["password"]},
+                    **({"address": address} if _is_address(address) else {}),
                 })
     return found
 

@@ -1,0 +1,220 @@
+"""Which other services the mail configuration names: milters, policy services, filters, LMTP, authentication, directories. Pure functions.
+
+An endpoint here is ``{role, protocol, used_by, kind: "unix"|"inet", address: path or "host:port", asker}``; ``asker`` is
+"mta" where Postfix's unprivileged user connects, else an empty string.
+"""
+from __future__ import annotations
+
+import os
+import re
+import urllib.parse
+
+from ansible_collections.mailops.outage.plugins.module_utils.host._postconf import parse_main, words
+
+_MYSQL_SOCKETS = ("/run/mysqld/mysqld.sock", "/var/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")
+_PORTS = {"ldap": 389, "mysql": 3306, "pgsql": 5432, "memcache": 11211}
+_BACKEND_ROLES = {"ldap": "directory", "mysql": "database", "pgsql": "database", "memcache": "dict"}
+_RESTRICTIONS = ("smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_relay_restrictions", "smtpd_recipient_restrictions",
+                 "smtpd_data_restrictions", "smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions")
+_TRANSPORTS = ("virtual_transport", "mailbox_transport", "local_transport", "relay_transport", "default_transport", "fallback_transport")
+
+
+def endpoint(role: str, protocol: str, used_by: str, where, asker: str = "mta") -> list:
+    """A list of one endpoint, or of none when ``where`` (kind, address) is None."""
+    if where is None:
+        return []
+    return [{"role": role, "protocol": protocol, "used_by": used_by, "kind": where[0], "address": where[1], "asker": asker}]
+
+
+def socket_path(path: str, queue_directory: str, chroot: bool) -> str:
+    """The path of a unix-domain socket as a Postfix daemon resolves it: from the queue directory, which is also its root when it is chrooted."""
+    return os.path.normpath(queue_directory + "/" + path if chroot or not path.startswith("/") else path)
+
+
+def host_port(text: str, default_port: int | None = None):
+    """("inet", "host:port") of ``host:port``, ``[host]:port``, ``[host]`` or ``host``; None without a host or a port."""
+    match = re.match(r"^(?:\[(?:ipv6:)?([^\]]+)\]|([^\[\]:]+))(?::(\w+))?$", text.strip(), re.I)
+    if not match:
+        # An IPv6 address without brackets.
+        match = re.match(r"^()([0-9a-f:.]+:[0-9a-f:.]*):(\d+)$", text.strip(), re.I)
+    if not match:
+        return None
+    host, port = match.group(1) or match.group(2), match.group(3) or default_port
+    return ("inet", f"[{host}]:{port}" if ":" in host else f"{host}:{port}") if port else None
+
+
+def where(text: str, queue_directory: str, chroot: bool, default_port: int | None = None):
+    """The place that ``inet:host:port``, ``unix:path``, ``local:path`` or ``host:port`` names, as (kind, address); None when it names none."""
+    kind, colon, rest = text.strip().partition(":")
+    if colon and kind in ("unix", "local"):
+        return ("unix", socket_path(rest, queue_directory, chroot)) if rest else None
+    if colon and kind in ("inet", "inet4", "inet6"):
+        return host_port(rest, default_port)
+    return host_port(text, default_port)
+
+
+def policy_services(value: str) -> list:
+    """The places after ``check_policy_service`` in a restriction list, also inside braces and with attributes."""
+    found, expected = [], False
+    for word in words(value):
+        if expected:
+            found.append(words(word)[0] if words(word) else "")
+        elif re.search(r"\s", word):
+            found += policy_services(word)
+        expected = not expected and word == "check_policy_service"
+    return [place for place in found if place]
+
+
+def _first_word(element: str) -> str:
+    return (words(element) or [""])[0]
+
+
+def _smtpd_endpoints(scope: str, own: dict, values: dict, queue: str, chroot: bool) -> list:
+    """What one smtpd(8) asks. ``own`` are its overrides, ``values`` main.cf's with these on top."""
+    def user(name):
+        return f"postfix {scope} {name}" if name in own else f"postfix {name}"
+
+    found = []
+    for element in words(values.get("smtpd_milters", "")):
+        found += endpoint("milter", "milter", user("smtpd_milters"), where(_first_word(element), queue, chroot))
+    classes = words(values.get("smtpd_restriction_classes", ""))
+    for name in _RESTRICTIONS + tuple(classes):
+        for place in policy_services(values.get(name, "")):
+            found += endpoint("policy", "policy", user(name), where(place, queue, chroot))
+    if values.get("smtpd_sasl_auth_enable") == "yes" and values.get("smtpd_sasl_type") == "dovecot":
+        path = values.get("smtpd_sasl_path", "")
+        place = where(path, queue, chroot) if path.startswith(("inet:", "unix:")) else ("unix", socket_path(path, queue, chroot)) if path else None
+        found += endpoint("sasl", "dovecot-auth", user("smtpd_sasl_path"), place)
+    if values.get("smtpd_proxy_filter"):
+        found += endpoint("filter", "smtp", user("smtpd_proxy_filter"), where(values["smtpd_proxy_filter"], queue, chroot))
+    return found
+
+
+def transport_endpoint(role: str, used_by: str, value: str, masters: dict, queue: str) -> list:
+    """The service behind ``transport:nexthop`` when smtp(8) or lmtp(8) delivers to it; ``masters`` are master.cf's unix services by name."""
+    name, _colon, nexthop = value.strip().partition(":")
+    master = masters.get(name)
+    if not nexthop or not master or master["command"] not in ("lmtp", "smtp"):
+        return []
+    protocol = master["command"]
+    return endpoint(role, protocol, used_by, where(nexthop, queue, master["chroot"], 24 if protocol == "lmtp" else 25))
+
+
+def of_postfix(known: dict, read) -> list:
+    """The endpoints that Postfix's settings name. ``known`` as postfix.settings gives it; ``read(path)`` gives a file's text or None."""
+    queue, values = known["queue_directory"], known["expanded"]
+    masters = {master["service"]: master for master in known["masters"] if master["type"] in ("unix", "fifo", "pass")}
+    servers = [master for master in known["masters"] if master["command"] == "smtpd"]
+    found = []
+    for server in servers or [{"service": "smtp", "type": "inet", "overrides": {}, "chroot": False}]:
+        own = server["overrides"]
+        found += _smtpd_endpoints(f"{server['service']}/{server['type']}", own, dict(values, **own), queue, server["chroot"])
+        if own.get("content_filter"):
+            found += transport_endpoint("filter", f"postfix {server['service']}/{server['type']} content_filter", own["content_filter"], masters, queue)
+    for element in words(values.get("non_smtpd_milters", "")):
+        found += endpoint("milter", "milter", "postfix non_smtpd_milters", where(_first_word(element), queue, masters.get("cleanup", {}).get("chroot", False)))
+    found += transport_endpoint("filter", "postfix content_filter", values.get("content_filter", ""), masters, queue)
+    for name in _TRANSPORTS:
+        # A relay host by smtp(8) is another mail server, not a companion of this one.
+        found += [item for item in transport_endpoint("lmtp", f"postfix {name}", values.get(name, ""), masters, queue) if item["protocol"] == "lmtp"]
+    for reference in known["maps"]:
+        found += of_table(reference, queue, read)
+    return found
+
+
+def of_table(reference: dict, queue: str, read) -> list:
+    """The servers that a lookup table asks: from its configuration file, of which nothing but the hosts is looked at."""
+    kind, path, user = reference["type"], reference["path"], f"postfix {reference['parameter']} ({reference['type']})"
+    if kind == "tcp":
+        return endpoint("relay_map", "none", user, host_port(path))
+    if kind == "socketmap":
+        # socketmap:inet:host:port:name, socketmap:unix:path:name
+        return endpoint("relay_map", "none", user, where(path.rpartition(":")[0], queue, False))
+    if kind not in _BACKEND_ROLES or not path.startswith("/"):
+        return []
+    text = read(path)
+    return [] if text is None else of_backend(kind, _table_hosts(kind, parse_main(text)), user, "mta")
+
+
+def _table_hosts(kind: str, values: dict) -> list:
+    """The hosts in a table's configuration file (ldap_table(5), mysql_table(5), pgsql_table(5), memcache_table(5))."""
+    if kind == "ldap":
+        port = values.get("server_port", "")
+        names = words(values.get("server_host", "")) or ["localhost"]
+        return [name if "://" in name or not port else f"{name}:{port}" for name in names]
+    if kind == "memcache":
+        return [values.get("memcache", "inet:localhost:11211")]
+    return words(values.get("hosts", "")) or ["localhost"]
+
+
+def of_backend(kind: str, hosts: list, used_by: str, asker: str = "") -> list:
+    """Endpoints of a directory's or database's hosts, each a name, ``host:port``, ``unix:path``, an absolute path or a URI (whose login is cut off)."""
+    found = []
+    for host in hosts:
+        protocol, place = kind, None
+        match = re.match(r"^(\w+)://(?:[^/@]*@)?([^/?]*)", host)
+        if match:
+            scheme, rest = match.group(1).lower(), match.group(2)
+            if scheme == "ldapi":
+                place = ("unix", urllib.parse.unquote(rest) or "/var/run/slapd/ldapi")
+            else:
+                # What begins with TLS is only connected to.
+                protocol = "none" if scheme == "ldaps" else kind
+                place = host_port(rest, 636 if scheme == "ldaps" else _PORTS.get(kind))
+        elif host.startswith(("unix:", "/")):
+            path = host[5:] if host.startswith("unix:") else host
+            place = ("unix", path + "/.s.PGSQL.5432" if kind == "pgsql" and not path.rpartition("/")[2].startswith(".s.") else path)
+        elif host == "localhost" and kind == "mysql":
+            # The client library takes this name for the server's socket.
+            place = ("unix", next((path for path in _MYSQL_SOCKETS if os.path.exists(path)), _MYSQL_SOCKETS[0]))
+        else:
+            place = host_port(host[5:] if host.startswith("inet:") else host, _PORTS.get(kind))
+        found += endpoint(_BACKEND_ROLES.get(kind, "database"), protocol, used_by, place, asker)
+    return found
+
+
+def of_dovecot_file(text: str, driver: str, used_by: str) -> list:
+    """The hosts in a Dovecot sql or ldap file: of ``connect`` only ``host`` and ``port``, of an LDAP file ``hosts`` and ``uris``."""
+    values = parse_main(re.sub(r"\\\n\s*", " ", text))
+    if driver == "ldap":
+        return of_backend("ldap", values.get("uris", "").split() + values.get("hosts", "").split(), used_by)
+    kind = values.get("driver", driver)
+    if kind not in ("mysql", "pgsql"):
+        return []
+    connect = values.get("connect", "")
+    port = re.search(r"\bport=(\d+)", connect)
+    hosts = [host if host.startswith("/") or not port else f"{host}:{port.group(1)}" for host in re.findall(r"\bhost=(\S+)", connect)]
+    return of_backend(kind, hosts or ["localhost"], used_by)
+
+
+def of_dovecot(pairs: list, read) -> list:
+    """The directories and databases that Dovecot's passdbs, userdbs and dicts ask. ``pairs`` as dovecot.settings gives them."""
+    found = []
+    blocks: dict = {}
+    for path, value in pairs:
+        if path[0] in ("passdb", "userdb") and len(path) == 3:
+            blocks.setdefault(path[:2], {})[path[2]] = value
+        elif path[0] == "dict" and len(path) == 2 and value.partition(":")[0] in ("mysql", "pgsql"):
+            kind, _colon, file = value.partition(":")
+            found += of_dovecot_file(read(file) or "", kind, f"dovecot dict {path[1]}")
+        elif path == ("ldap_uris",):
+            found += of_backend("ldap", value.split(), "dovecot ldap_uris")
+        elif path[0] in ("mysql", "pgsql") and len(path) == 3 and path[2] in ("user", "dbname"):
+            found += of_backend(path[0], [path[1]], f"dovecot {path[0]}")
+    for (kind, _number), block in sorted(blocks.items()):
+        driver = block.get("driver") or block.get("name") or ""
+        file = next((word for word in block.get("args", "").split() if word.startswith("/")), None)
+        if driver in ("sql", "ldap") and file:
+            text = read(file)
+            found += of_dovecot_file(text, driver, f"dovecot {kind} {driver}") if text else []
+    return found
+
+
+def merged(endpoints: list) -> list:
+    """The endpoints without repetition; one that several settings name is listed once, with all of them in ``used_by``."""
+    found: dict = {}
+    for item in endpoints:
+        known = found.setdefault((item["role"], item["kind"], item["address"]), dict(item, used_by=[], asker=""))
+        known["used_by"].append(item["used_by"])
+        known["asker"] = known["asker"] or item["asker"]
+    return [dict(item, used_by=", ".join(dict.fromkeys(item["used_by"]))) for item in found.values()]

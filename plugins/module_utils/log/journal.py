@@ -1,0 +1,159 @@
+"""The lines of a window from the systemd journal, read as a stream from journalctl(1).
+
+``-o short-unix`` is the cheapest form that keeps program, pid and an exact time: one line an entry, the text of a
+line like that of a syslog file. The matches are of indexed fields (systemd.journal-fields(7)), so the cost grows with
+what is shown, not with the journal.
+"""
+from __future__ import annotations
+
+import fcntl
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+
+from ansible_collections.mailops.outage.plugins.module_utils.log.stamps import Stamps
+from ansible_collections.mailops.outage.plugins.module_utils.log.window import Block, Budget, Reading, whole_lines
+from ansible_collections.mailops.outage.plugins.module_utils.text import clean
+
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_F_SETPIPE_SZ = 1031  # <linux/fcntl.h>; named in fcntl since Python 3.10
+_PIPE = 1024 * 1024
+_MOST_COMPLAINTS = 8192
+# Mail software logs with the facility mail (2, RFC 5424 6.2.1); its companions use another.
+MATCHES = {
+    "mail": ("SYSLOG_FACILITY=2", "+", "SYSLOG_IDENTIFIER=rspamd", "SYSLOG_IDENTIFIER=clamd", "SYSLOG_IDENTIFIER=amavis",
+             "SYSLOG_IDENTIFIER=spamd", "SYSLOG_IDENTIFIER=postgrey", "SYSLOG_IDENTIFIER=saslauthd", "SYSLOG_IDENTIFIER=dovecot",
+             "SYSLOG_IDENTIFIER=exim", "SYSLOG_IDENTIFIER=exim4"),
+    # The system's manager about its units.
+    "units": ("_PID=1",),
+    "kernel": ("_TRANSPORT=kernel",),
+}
+
+
+class JournalBlock(Block):
+    """A block whose lines are found again by their time."""
+
+    def locate(self, start: int, epoch: float | None) -> tuple:
+        moment = int(epoch or 0)
+        return f"journalctl -o short-iso --since=@{moment} --until=@{moment + 1} {self.source}", ""
+
+
+def available() -> bool:
+    return shutil.which("journalctl", path=_PATH) is not None
+
+
+def command(kind: str, since: float, until: float) -> list:
+    """The command line that shows the window's lines of one kind (see MATCHES)."""
+    return ["journalctl", "--no-pager", "-o", "short-unix", f"--since=@{since:.6f}", f"--until=@{until:.6f}", *MATCHES[kind]]
+
+
+def blocks(kind: str, since: float, until: float, budget: Budget, reading: Reading, choose=None):
+    """Yield ``(Block, Stamps)`` of the journal's lines of one kind in the window, oldest first; ``reading`` is filled.
+
+    ``choose``: a function that takes a block's text and returns what of it is wanted.
+    """
+    clock = Stamps(until)
+    chunks = stream(command(kind, since, until), budget, reading)
+    # journalctl's own remarks ("-- Boot ... --") are no log lines.
+    for block in whole_lines(chunks, " ".join(MATCHES[kind]), 0, JournalBlock):
+        if block.data.startswith(b"-- ") or b"\n-- " in block.data:
+            block.data = b"".join(line for line in block.data.splitlines(True) if not line.startswith(b"-- "))
+        if choose:
+            block.data = choose(block.data)
+        if block.data:
+            reading.note(block, clock)
+            yield block, clock
+
+
+def stream(argv, budget: Budget, reading: Reading):
+    """Yield what a command writes, in chunks of up to a mebibyte, within the budget; then it is ended.
+
+    What it complained of, or how it failed, is told to ``reading``.
+    """
+    program = shutil.which(argv[0], path=_PATH)
+    if program is None:
+        reading.fail("journalctl is not installed")
+        return
+    environment = {"PATH": _PATH, "LC_ALL": "C", "LANG": "C", "SYSTEMD_COLORS": "0"}
+    try:
+        child = subprocess.Popen(  # pylint: disable=consider-using-with
+            [program, *argv[1:]], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=environment, cwd="/", start_new_session=True,
+        )
+    except OSError as problem:
+        reading.fail(clean(problem.strerror or problem))
+        return
+    complaints = bytearray()
+    ended = False
+    try:
+        try:
+            fcntl.fcntl(child.stdout.fileno(), _F_SETPIPE_SZ, _PIPE)
+        except OSError:
+            pass
+        kept = bytearray()
+        for chunk in _output(child, budget, complaints):
+            kept += chunk
+            budget.left -= len(chunk)
+            reading.bytes += len(chunk)
+            if len(kept) >= _PIPE:
+                yield bytes(kept)
+                kept.clear()
+            if budget.left <= 0:
+                reading.fail("the window holds more than is read at once; its end was left out")
+                break
+        else:
+            ended = not budget.late()
+            if not ended:
+                reading.fail("out of time; the window's end was left out")
+        if kept:
+            yield bytes(kept)
+    finally:
+        _end(child, budget if ended else None)
+        _judge(child, bytes(complaints), ended, reading)
+
+
+def _output(child, budget, complaints):
+    with selectors.DefaultSelector() as watch:
+        watch.register(child.stdout, selectors.EVENT_READ)
+        watch.register(child.stderr, selectors.EVENT_READ)
+        while watch.get_map():
+            ready = watch.select(budget.seconds())
+            if not ready:
+                return
+            for key, _events in ready:
+                chunk = os.read(key.fd, _PIPE)
+                if not chunk:
+                    watch.unregister(key.fileobj)
+                elif key.fileobj is child.stdout:
+                    yield chunk
+                else:
+                    complaints += chunk[:max(0, _MOST_COMPLAINTS - len(complaints))]
+
+
+def _end(child, budget):
+    """Wait for a command that closed its output; end one that has not."""
+    until = time.monotonic() + (min(1.0, budget.seconds()) if budget else 0)
+    try:
+        child.wait(max(0.01, until - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait(0.5)
+        except (OSError, subprocess.TimeoutExpired):
+            # In uninterruptible sleep: left behind rather than waited for.
+            pass
+    child.stdout.close()
+    child.stderr.close()
+
+
+def _judge(child, complaints, ended, reading):
+    text = complaints.decode("utf-8", "replace")
+    if "not seeing messages from other users" in text or "insufficient permissions" in text or "No journal files were opened" in text:
+        reading.fail("not allowed to see the system's messages (root, or the group systemd-journal)")
+    elif "No journal files were found" in text:
+        reading.fail("there is no journal")
+    elif ended and child.returncode:
+        reading.fail(clean(text, 200) or f"journalctl ended with {child.returncode}")

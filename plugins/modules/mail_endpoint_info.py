@@ -1,0 +1,470 @@
+#!/usr/bin/python
+# Copyright (c) 2026, mailops.outage contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mail_endpoint_info
+short_description: See what a client sees of mail servers
+version_added: 0.1.0
+description:
+  - Connects to SMTP, LMTP, IMAP, POP3 and ManageSieve endpoints as a mail client or a peer would, all side by side, and
+    reports each step with its time and the server's own words - name, connect, TLS, greeting, capabilities, STARTTLS,
+    certificate, login, mailbox, sender and recipients.
+  - Nothing is changed and no message is sent. Recipients are asked for with C(RCPT TO), after which the transaction is
+    reset; a mailbox is opened for reading only.
+  - A server that is down, slow, broken or hostile is a successful result. The module fails only when it cannot look.
+  - Runs on the controller or on any host with Python. With O(hop) the connections are made by the SSH server of a vantage
+    point that needs no Python.
+author:
+  - mailops.outage contributors (@mailops)
+requirements:
+  - paramiko >= 3.4 where the module runs, only for O(hop)
+attributes:
+  check_mode:
+    support: full
+    description: Can run in C(check_mode) and return the same as without it, because it changes nothing.
+  diff_mode:
+    support: none
+    description: Will return details on what has changed when in diff mode. Nothing ever changes.
+  platform:
+    support: full
+    platforms: posix
+    description: Target OS/families that can be operated against.
+options:
+  endpoints:
+    description:
+      - What to look at.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - The name that clients use. The certificate is judged against it. An IP address is allowed.
+        type: str
+        required: true
+      address:
+        description:
+          - The IP address to connect to. Without it the first address of O(endpoints[].name) is taken, in the order of the
+            system that connects.
+        type: str
+      protocol:
+        description:
+          - What is spoken there. V(submissions), V(imaps) and V(pop3s) begin with TLS. Follows from a well-known O(endpoints[].port).
+        type: str
+        choices: [smtp, submission, submissions, lmtp, imap, imaps, pop3, pop3s, sieve]
+      port:
+        description:
+          - The TCP port. Follows from O(endpoints[].protocol); one of the two is required.
+        type: int
+      starttls:
+        description:
+          - V(auto) uses STARTTLS where it is offered, and misses it (outcome C(no_starttls)) where a client needs it, which is
+            for V(submission) and for a login, unless the address is loopback.
+          - V(required) misses it everywhere, V(never) does without.
+        type: str
+        choices: [auto, required, never]
+        default: auto
+      login:
+        description:
+          - Log in with this account. On IMAP and POP3 the inbox is then opened, for reading only.
+          - The password is sent under verified TLS or to a loopback address only.
+        type: dict
+        suboptions:
+          username:
+            description: The login name.
+            type: str
+            required: true
+          password:
+            description: The password. It appears in no result, also when the server repeats it.
+            type: str
+            required: true
+          mechanism:
+            description:
+              - Use this one, offered or not. V(LOGIN) stands for C(AUTH LOGIN) of SMTP, the C(LOGIN) command of IMAP, and C(USER) and C(PASS) of POP3.
+              - Without it C(PLAIN) is taken where offered.
+            type: str
+            choices: [PLAIN, LOGIN]
+          unverified:
+            description: Send the password also to a server whose certificate does not verify. Whoever can redirect the name can then collect it.
+            type: bool
+            default: false
+      sender:
+        description: The envelope sender for O(endpoints[].recipients). The default is the empty sender, that of bounces.
+        type: str
+        default: ''
+      recipients:
+        description:
+          - Ask whether mail to these addresses would be accepted (SMTP and LMTP only). A refused one makes the endpoint not RV(endpoints[].ok).
+        type: list
+        elements: str
+        default: []
+      relay_check:
+        description:
+          - Ask also whether mail to an address elsewhere would be accepted, which an MX must refuse to strangers. The answer is in RV(endpoints[].envelope)
+            with C(kind=relay) and does not change RV(endpoints[].ok).
+        type: dict
+        suboptions:
+          sender:
+            description: The envelope sender.
+            type: str
+            default: ''
+          recipient:
+            description: An address of a domain that the server is not responsible for.
+            type: str
+            required: true
+  hop:
+    description:
+      - Connect through this SSH server (C(direct-tcpip), as C(ssh -W) does). It needs to allow TCP forwarding, and nothing else. Names are resolved there.
+      - The host key must be known already. An unknown or changed key is never accepted, and reported as outcome C(untrusted) at step C(vantage).
+    type: dict
+    suboptions:
+      host:
+        description: Name or address of the SSH server.
+        type: str
+        required: true
+      port:
+        description: Its port.
+        type: int
+        default: 22
+      user:
+        description: The user to log in as. The default is the user that the module runs as.
+        type: str
+      private_key_file:
+        description: The private key. Without it the SSH agent and the user's own keys are tried.
+        type: path
+      known_hosts_file:
+        description: The known host keys. The default is the user's own file.
+        type: path
+      timeout:
+        description: Seconds for connecting and logging in to the SSH server.
+        type: float
+        default: 10
+  vantage:
+    description: What to call the place that is probed from. The default is the host of O(hop), else the name of the machine.
+    type: str
+  helo:
+    description: The name to greet SMTP and LMTP servers with. The default is the fully-qualified name of the machine.
+    type: str
+  ca_file:
+    description: Trust the authorities in this PEM file instead of those of the system.
+    type: path
+  connect_timeout:
+    description: Seconds for a TCP connection.
+    type: float
+    default: 5
+  step_timeout:
+    description: Seconds for each other step. A greeting alone may take 6 where a server holds strangers back.
+    type: float
+    default: 10
+  probe_timeout:
+    description: Seconds for one endpoint in all.
+    type: float
+    default: 20
+  timeout:
+    description: Seconds for all endpoints together. What was not begun by then has the outcome C(not_tried).
+    type: float
+    default: 60
+seealso:
+  - module: ansible.builtin.wait_for
+"""
+
+EXAMPLES = r"""
+- name: See what clients see
+  mailops.outage.mail_endpoint_info:
+    endpoints:
+      - {name: mail.example.test, protocol: smtp}
+      - {name: mail.example.test, protocol: submission}
+      - {name: mail.example.test, protocol: imaps}
+  delegate_to: localhost
+  register: seen
+
+- name: Name what is ill
+  ansible.builtin.debug:
+    msg: "{{ item.id }} stopped at {{ item.step }}: {{ item.outcome }} {{ item.answer }}"
+  loop: "{{ seen.endpoints | rejectattr('ok') }}"
+
+- name: Log in, and see whether the inbox opens
+  mailops.outage.mail_endpoint_info:
+    ca_file: /etc/ssl/example-ca.pem
+    endpoints:
+      - name: mail.example.test
+        protocol: imaps
+        login:
+          username: canary@example.test
+          password: "{{ canary_password }}"
+
+- name: Ask the MX whether it takes our mail and refuses that of others
+  mailops.outage.mail_endpoint_info:
+    endpoints:
+      - name: mail.example.test
+        protocol: smtp
+        sender: probe@remote.test
+        recipients: [canary@example.test]
+        relay_check:
+          sender: probe@remote.test
+          recipient: somebody@elsewhere.test
+
+- name: Look from outside, through a machine that has SSH and nothing else
+  mailops.outage.mail_endpoint_info:
+    hop:
+      host: outside.example.test
+      user: probe
+      private_key_file: /etc/mailops/probe_key
+      known_hosts_file: /etc/mailops/known_hosts
+    endpoints:
+      - {name: mail.example.test, address: 192.0.2.25, port: 25}
+"""
+
+RETURN = r"""
+endpoints:
+  description: One observation an endpoint, in the order of the parameter. All keys are always there.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+SAMPLE
+  contains:
+    id:
+      description: Name, port and protocol in one word.
+      type: str
+    name:
+      description: The name as asked for.
+      type: str
+    address:
+      description: The address that was connected to. Null when it was not found, or when the vantage point looked it up.
+      type: str
+    port:
+      description: The TCP port.
+      type: int
+    protocol:
+      description: The protocol.
+      type: str
+    vantage:
+      description: Where from.
+      type: str
+    ok:
+      description:
+        - Whether the conversation went well up to its last step, with mail to all recipients accepted.
+        - Says nothing about the trust in the certificate, which is in RV(endpoints[].tls.verified), nor about an open relay.
+      type: bool
+    step:
+      description:
+        - Where it stopped, one of C(vantage), C(name), C(connect), C(tls), C(greeting), C(capabilities), C(starttls), C(login), C(mailbox),
+          C(sender), C(recipient), C(reset). Null when it did not stop.
+        - C(vantage) means that the vantage point failed, so that nothing is known about the endpoint.
+      type: str
+    outcome:
+      description:
+        - V(ok).
+        - V(no_name), the name does not exist; V(tempfail) at step C(name), the resolver could not tell.
+        - V(refused), V(unreachable) and V(timeout) of the network; V(reset) and V(closed), the connection was ended; V(silent), connected, but never a byte came.
+        - V(garbage), not the protocol, or more than a server may send; V(protocol_error), an answer that the protocol does not allow at that point.
+        - V(tempfail) and V(reject), the server said so (4xx and 5xx, or the like).
+        - V(tls_failed), no TLS session could be set up, or at step C(login) the server was not trusted with the password; V(no_starttls), it was not offered.
+        - V(login_failed), the server refused the account; V(login_unavailable), the server could not check it; V(no_mechanism), no common or allowed way to log in.
+        - V(untrusted), the host key of the vantage point is unknown or has changed.
+        - V(not_tried), the time for all endpoints was over.
+      type: str
+    code:
+      description: The last reply code of SMTP and LMTP.
+      type: int
+    answer:
+      description: The last words of the server, or of the system. Data from outside.
+      type: str
+    banner:
+      description: The greeting. Data from outside.
+      type: str
+    capabilities:
+      description: What the server offers; under TLS where TLS was used.
+      type: list
+      elements: str
+    mechanisms:
+      description: The SASL mechanisms of these.
+      type: list
+      elements: str
+    steps:
+      description: Every step in order. C(certificate) tells whether a client would trust it. When it would not, the steps are those of a second connection.
+      type: list
+      elements: dict
+      contains:
+        step:
+          description: Its name.
+          type: str
+        ok:
+          description: Whether it went well. For a relay check that is a refusal.
+          type: bool
+        seconds:
+          description: How long it took.
+          type: float
+        answer:
+          description: What was said.
+          type: str
+    seconds:
+      description: How long all of it took.
+      type: float
+    tls:
+      description: The TLS session. Null when there was none.
+      type: dict
+      contains:
+        version:
+          description: The protocol version. Null when only the verifying connection got that far.
+          type: str
+        cipher:
+          description: The cipher suite.
+          type: str
+        verified:
+          description: Whether a client that checks chain, dates and name would accept it.
+          type: bool
+        verify_error:
+          description: Why not.
+          type: str
+        verify_code:
+          description: The number of that in OpenSSL, such as 10 (expired), 9 (not yet valid), 18 and 19 (self-signed), 20 (issuer not found), 62 (wrong name).
+          type: int
+        name_matches:
+          description: Whether the certificate is for the name, whatever else is wrong.
+          type: bool
+        certificate:
+          description: The certificate served. Null when only the verifying connection got that far.
+          type: dict
+          contains:
+            subject:
+              description: Its owner.
+              type: str
+            issuer:
+              description: Its issuer.
+              type: str
+            names:
+              description: The DNS names and addresses that it is for.
+              type: list
+              elements: str
+            serial:
+              description: Its number in hex.
+              type: str
+            fingerprint:
+              description: SHA-256 over the certificate, in lower-case hex.
+              type: str
+            not_before:
+              description: From when it is valid.
+              type: str
+            not_before_epoch:
+              description: The same in seconds of the epoch.
+              type: int
+            not_after:
+              description: Until when it is valid.
+              type: str
+            not_after_epoch:
+              description: The same in seconds of the epoch.
+              type: int
+            days_left:
+              description: Days until then, negative after it.
+              type: float
+            self_signed:
+              description: Whether it was issued in its own name.
+              type: bool
+    mailbox:
+      description: The inbox, when a login to IMAP or POP3 was asked for and the inbox opened, else null.
+      type: dict
+      contains:
+        exists:
+          description: The number of messages.
+          type: int
+    envelope:
+      description: What was asked of SMTP and LMTP about senders and recipients.
+      type: list
+      elements: dict
+      contains:
+        kind:
+          description: V(recipient) or V(relay).
+          type: str
+        sender:
+          description: The envelope sender.
+          type: str
+        recipient:
+          description: The recipient.
+          type: str
+        step:
+          description: Which command the answer is to, C(sender) or C(recipient).
+          type: str
+        code:
+          description: The reply code.
+          type: int
+        answer:
+          description: The server's words.
+          type: str
+        accepted:
+          description: Whether the recipient would be accepted.
+          type: bool
+"""
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib  # noqa: E402
+
+from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import PORTS, BadRequest, probe_all  # noqa: E402
+
+_LOGIN = {
+    "username": {"type": "str", "required": True},
+    "password": {"type": "str", "required": True, "no_log": True},
+    "mechanism": {"type": "str", "choices": ["PLAIN", "LOGIN"]},
+    "unverified": {"type": "bool", "default": False},
+}
+_ENDPOINT = {
+    "name": {"type": "str", "required": True},
+    "address": {"type": "str"},
+    "protocol": {"type": "str", "choices": list(PORTS)},
+    "port": {"type": "int"},
+    "starttls": {"type": "str", "choices": ["auto", "required", "never"], "default": "auto"},
+    "login": {"type": "dict", "options": _LOGIN},
+    "sender": {"type": "str", "default": ""},
+    "recipients": {"type": "list", "elements": "str", "default": []},
+    "relay_check": {"type": "dict", "options": {"sender": {"type": "str", "default": ""}, "recipient": {"type": "str", "required": True}}},
+}
+_HOP = {
+    "host": {"type": "str", "required": True},
+    "port": {"type": "int", "default": 22},
+    "user": {"type": "str"},
+    "private_key_file": {"type": "path"},
+    "known_hosts_file": {"type": "path"},
+    "timeout": {"type": "float", "default": 10},
+}
+
+
+def options_of(params):
+    """The module's parameters as the options of ``probe_all``."""
+    hop = params["hop"] and dict(params["hop"])
+    if hop:
+        hop["seconds"] = hop.pop("timeout")
+    return {
+        "hop": hop, "vantage": params["vantage"], "helo": params["helo"], "ca_file": params["ca_file"], "connect": params["connect_timeout"],
+        "step": params["step_timeout"], "total": params["probe_timeout"], "overall": params["timeout"],
+    }
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "endpoints": {"type": "list", "elements": "dict", "required": True, "options": _ENDPOINT, "required_one_of": [("protocol", "port")]},
+            "hop": {"type": "dict", "options": _HOP},
+            "vantage": {"type": "str"},
+            "helo": {"type": "str"},
+            "ca_file": {"type": "path"},
+            "connect_timeout": {"type": "float", "default": 5},
+            "step_timeout": {"type": "float", "default": 10},
+            "probe_timeout": {"type": "float", "default": 20},
+            "timeout": {"type": "float", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        seen = probe_all(module.params["endpoints"], options_of(module.params))
+    except BadRequest as problem:
+        module.fail_json(msg=str(problem))
+    except ImportError as problem:
+        module.fail_json(msg=missing_required_lib(problem.name or "paramiko"))
+    module.exit_json(changed=False, failed=False, endpoints=seen)
+
+
+if __name__ == "__main__":
+    main()
