@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
@@ -42,6 +43,16 @@ def connection_kind(text: str) -> str:
     return next((kind for kind, pattern in _CONNECTION_KINDS if re.search(pattern, text, re.I)), "unknown")
 
 
+def clock_skew(answer: dict, asked: float, answered: float) -> float | None:
+    """Seconds that the host's clock is ahead of the controller's; 0 while the difference may be the time that the look took."""
+    now = ((answer.get("facts") or {}).get("system") or {}).get("now_epoch")
+    if now is None:
+        return None
+    if now < asked - 2:
+        return round(now - asked, 1)
+    return round(now - answered, 1) if now > answered + 2 else 0.0
+
+
 class ActionModule(ActionBase):
     """Runs mail_host_info on the host; probes on the controller."""
 
@@ -68,11 +79,13 @@ class ActionModule(ActionBase):
         probes: list = []
         outside = threading.Thread(target=self._probe, args=(host, args, probes), daemon=True)
         outside.start()
+        asked = time.time()
         answer, connection = self._look({
             "since": window["since"], "until": window["until"], "deadline": args["deadline"],
             "domains": args["domains"], "log_files": args["log_files"],
             "signatures": {name: {key: spec[key] for key in ("pattern", "not", "has", "source") if key in spec} for name, spec in signatures.items()},
         }, task_vars)
+        skew = clock_skew(answer, asked, time.time())
         outside.join()
         not_visible = list(answer.get("not_visible") or [])
         if not connection["ok"]:
@@ -82,6 +95,7 @@ class ActionModule(ActionBase):
         run.write_observation({
             "host": host, "address": args["address"] or host, "connection": connection, "facts": answer.get("facts") or {},
             "collectors": answer.get("collectors") or {}, "not_visible": not_visible, "cut": answer.get("cut") or [], "probes": probes,
+            "skew_seconds": skew,
         })
         result.update(changed=False, connected=connection["ok"], connection=connection,
                       answering=sorted(item["protocol"] for item in probes if item["ok"]), not_visible=len(not_visible))

@@ -64,6 +64,7 @@ options:
           - V(auto) uses STARTTLS where it is offered, and misses it (outcome C(no_starttls)) where a client needs it, which is
             for V(submission) and for a login, unless the address is loopback.
           - V(required) misses it everywhere, V(never) does without.
+          - When it is refused, V(smtp) and V(lmtp) go on in plaintext as a peer would, to see whether mail is accepted, and the refusal is reported at the end.
         type: str
         choices: [auto, required, never]
         default: auto
@@ -225,7 +226,109 @@ endpoints:
   type: list
   elements: dict
   sample:
-SAMPLE
+    - id: mail.single.test:993/imaps
+      name: mail.single.test
+      address: 10.89.82.10
+      port: 993
+      protocol: imaps
+      vantage: controller
+      ok: true
+      step: null
+      outcome: ok
+      code: null
+      answer: a3 OK [READ-ONLY] Examine completed (0.001 + 0.000 secs).
+      banner: '* OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ AUTH=PLAIN AUTH=LOGIN] Dovecot (Debian)
+        ready.'
+      capabilities: [IMAP4REV1, SASL-IR, LOGIN-REFERRALS, ID, ENABLE, IDLE, LITERAL+, AUTH=PLAIN, AUTH=LOGIN]
+      mechanisms: [PLAIN, LOGIN]
+      steps:
+      - {step: connect, ok: true, seconds: 0.0, answer: 10.89.82.10}
+      - {step: tls, ok: true, seconds: 0.023, answer: TLSv1.3 TLS_AES_256_GCM_SHA384}
+      - {step: certificate, ok: true, seconds: 0.0, answer: verified}
+      - {step: greeting, ok: true, seconds: 0.003, answer: '* OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE
+          LITERAL+ AUTH=PLAIN AUTH=LOGIN] Dovecot (Debian) ready.'}
+      - {step: capabilities, ok: true, seconds: 0.002, answer: 'a1 OK Pre-login capabilities listed, post-login capabilities have
+          more.'}
+      - {step: login, ok: true, seconds: 0.064, answer: a2 OK Logged in}
+      - {step: mailbox, ok: true, seconds: 0.002, answer: 'a3 OK [READ-ONLY] Examine completed (0.001 + 0.000 secs).'}
+      seconds: 0.097
+      tls:
+        version: TLSv1.3
+        cipher: TLS_AES_256_GCM_SHA384
+        verified: true
+        verify_error: null
+        verify_code: null
+        name_matches: true
+        certificate:
+          subject: CN=mail.single.test
+          issuer: CN=Mail lab authority
+          names: [mail.single.test]
+          serial: 791B05C64EDBB82CE3CE8A62A603D95F6FDF513D
+          fingerprint: 380f622a9e676d562c83b74891bca3686fa10ac5bbc8079d8e0157ddc712b8b2
+          not_before: '2026-10-09T21:37:15Z'
+          not_before_epoch: 1791581835
+          not_after: '2029-01-11T21:37:15Z'
+          not_after_epoch: 1862861835
+          days_left: 780.0
+          self_signed: false
+      mailbox: {exists: 0}
+      envelope: []
+    - id: mail.single.test:25/smtp
+      name: mail.single.test
+      address: 10.89.82.10
+      port: 25
+      protocol: smtp
+      vantage: controller
+      ok: true
+      step: null
+      outcome: ok
+      code: 250
+      answer: 250 2.0.0 Ok
+      banner: 220 mail.single.test ESMTP Postfix (Debian)
+      capabilities: [PIPELINING, SIZE 20480000, VRFY, ETRN, ENHANCEDSTATUSCODES, 8BITMIME, DSN, SMTPUTF8, CHUNKING]
+      mechanisms: []
+      steps:
+      - {step: connect, ok: true, seconds: 0.0, answer: 10.89.82.10}
+      - {step: greeting, ok: true, seconds: 0.026, answer: 220 mail.single.test ESMTP Postfix (Debian)}
+      - {step: capabilities, ok: true, seconds: 0.002, answer: 250-mail.single.test 250-PIPELINING 250-SIZE 20480000 250-VRFY
+          250-ETRN 250-STARTTLS 250-ENHANCEDSTATUSCODES 250-8BITMIME 250-DSN 250-SMTPUTF8 250 CHUNKING}
+      - {step: starttls, ok: true, seconds: 0.003, answer: 220 2.0.0 Ready to start TLS}
+      - {step: tls, ok: true, seconds: 0.003, answer: TLSv1.3 TLS_AES_256_GCM_SHA384}
+      - {step: certificate, ok: true, seconds: 0.0, answer: verified}
+      - {step: capabilities, ok: true, seconds: 0.005, answer: 250-mail.single.test 250-PIPELINING 250-SIZE 20480000 250-VRFY
+          250-ETRN 250-ENHANCEDSTATUSCODES 250-8BITMIME 250-DSN 250-SMTPUTF8 250 CHUNKING}
+      - {step: sender, ok: true, seconds: 0.004, answer: 250 2.1.0 Ok}
+      - {step: recipient, ok: true, seconds: 0.003, answer: 250 2.1.5 Ok}
+      - {step: reset, ok: true, seconds: 0.0, answer: 250 2.0.0 Ok}
+      - {step: sender, ok: true, seconds: 0.003, answer: 250 2.1.0 Ok}
+      - {step: recipient, ok: true, seconds: 0.006, answer: '554 5.7.1 <somebody@elsewhere.test>: Relay access denied'}
+      - {step: reset, ok: true, seconds: 0.0, answer: 250 2.0.0 Ok}
+      seconds: 0.06
+      tls:
+        version: TLSv1.3
+        cipher: TLS_AES_256_GCM_SHA384
+        verified: true
+        verify_error: null
+        verify_code: null
+        name_matches: true
+        certificate:
+          subject: CN=mail.single.test
+          issuer: CN=Mail lab authority
+          names: [mail.single.test]
+          serial: 791B05C64EDBB82CE3CE8A62A603D95F6FDF513D
+          fingerprint: 380f622a9e676d562c83b74891bca3686fa10ac5bbc8079d8e0157ddc712b8b2
+          not_before: '2026-10-09T21:37:15Z'
+          not_before_epoch: 1791581835
+          not_after: '2029-01-11T21:37:15Z'
+          not_after_epoch: 1862861835
+          days_left: 780.0
+          self_signed: false
+      mailbox: null
+      envelope:
+      - {kind: recipient, sender: probe@outside.test, recipient: alice@single.test, step: recipient, code: 250, answer: 250 2.1.5
+          Ok, accepted: true}
+      - {kind: relay, sender: probe@outside.test, recipient: somebody@elsewhere.test, step: recipient, code: 554, answer: '554
+          5.7.1 <somebody@elsewhere.test>: Relay access denied', accepted: false}
   contains:
     id:
       description: Name, port and protocol in one word.
@@ -260,11 +363,14 @@ SAMPLE
       description:
         - V(ok).
         - V(no_name), the name does not exist; V(tempfail) at step C(name), the resolver could not tell.
-        - V(refused), V(unreachable) and V(timeout) of the network; V(reset) and V(closed), the connection was ended; V(silent), connected, but never a byte came.
+        - V(refused), V(unreachable) and V(timeout) of the network; V(reset) and V(closed), the connection was ended.
+        - V(silent), connected, but never a byte came; V(timeout), an answer did not come in time.
         - V(garbage), not the protocol, or more than a server may send; V(protocol_error), an answer that the protocol does not allow at that point.
         - V(tempfail) and V(reject), the server said so (4xx and 5xx, or the like).
-        - V(tls_failed), no TLS session could be set up, or at step C(login) the server was not trusted with the password; V(no_starttls), it was not offered.
-        - V(login_failed), the server refused the account; V(login_unavailable), the server could not check it; V(no_mechanism), no common or allowed way to log in.
+        - V(tls_failed), no TLS session could be set up, or at step C(login) the server was not trusted with the password.
+        - V(no_starttls), STARTTLS was needed and not offered.
+        - V(login_failed), the server refused the account; V(login_unavailable), the server could not check it.
+        - V(no_mechanism), no common or allowed way to log in.
         - V(untrusted), the host key of the vantage point is unknown or has changed.
         - V(not_tried), the time for all endpoints was over.
       type: str

@@ -109,6 +109,8 @@ def assess(views: list, estate: dict, candidates: list, severity_rules=None) -> 
         verdict = "healthy"
     elif kind in ("all_users", "domain") and impact != "none" and (any(agreed) or roots):
         whole = {journey for journey, states in serving.items() if states and not any(states)}
+        if recipients and service_wide:
+            whole.add("inbound")
         partly = journeys and whole.isdisjoint(journeys) and any(any(serving.get(journey, [])) for journey in journeys)
         only_probes = not any(item.cause.impact != "none" for item in roots)
         verdict = "degraded" if partly and only_probes else "outage"

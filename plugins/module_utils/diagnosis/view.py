@@ -109,6 +109,8 @@ def host_view(observation: dict, signatures: dict, estate: dict) -> dict:
         for signature, match in _dig(facts, "events", "matches", default={}).items()
     }
     view = dict(facts)
+    if isinstance(facts.get("system"), dict):
+        view["system"] = dict(facts["system"], skew_seconds=observation.get("skew_seconds"))
     view.update({
         "host": name,
         "connection": observation.get("connection") or {"ok": False, "kind": "unknown", "text": ""},

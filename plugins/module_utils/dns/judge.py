@@ -1,15 +1,16 @@
 """What is wrong in what was looked up. Pure: the result of a look in, problems out.
 
-A problem is ``{id, severity, subject, text, source}``; ``source`` is the command that shows it again. Severities:
-``error`` breaks mail by itself; ``warning`` breaks some of it, or can not be told for sure; ``info`` breaks nothing.
-That a domain has no SPF, DKIM or DMARC record at all is no outage.
+A problem is ``{id, severity, subject, text, source, follows}``; ``source`` is the command that shows it again. Severities:
+``error`` breaks mail by itself; ``warning`` breaks some of it, or cannot be told for sure; ``info`` breaks nothing, or
+goes away when the problem that ``follows`` names is repaired. That a domain has no SPF, DKIM or DMARC record at all is no
+outage.
 """
 from __future__ import annotations
 
 from ansible_collections.mailops.outage.plugins.module_utils.dns import blocklist
 from ansible_collections.mailops.outage.plugins.module_utils.dns import dkim as dkim_records
 from ansible_collections.mailops.outage.plugins.module_utils.dns import mta_sts as sts
-from ansible_collections.mailops.outage.plugins.module_utils.dns.names import Server, dig, reverse
+from ansible_collections.mailops.outage.plugins.module_utils.dns.names import Server, dig, parents, reverse
 from ansible_collections.mailops.outage.plugins.module_utils.dns.spf import MOST_LOOKUPS
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
@@ -23,12 +24,20 @@ class Problems:
     def __init__(self, at: Server | None = None):
         self.at = at
         self.found: list = []
+        # Names that do not lead where they should, and domains whose MX is broken: {name: id of the problem}.
+        self.broken: dict = {}
+        # Zones that do not answer or do not exist, in the same form.
+        self.dead: dict = {}
 
-    def add(self, name: str, severity: str, subject: str, text: str, kind: str = "", question: str = "", source: str = "") -> None:
-        problem = {"id": name, "severity": severity, "subject": clean(subject, 255), "text": clean(text),
-                   "source": source or dig(kind, question or subject, self.at)}
+    def add(self, name: str, severity: str, subject: str, text: str, kind: str = "", question: str = "", source: str = "", follows: str = "") -> None:
+        problem = {"id": name, "severity": "info" if follows else severity, "subject": clean(subject, 255), "text": clean(text),
+                   "source": source or dig(kind, question or subject, self.at), "follows": follows}
         if problem not in self.found:
             self.found.append(problem)
+
+    def cause(self, names) -> str:
+        """The problem that makes one of these names lead astray; empty when there is none."""
+        return next((self.broken[name] for name in names if name in self.broken), "")
 
     def ordered(self) -> list:
         return sorted(self.found, key=lambda problem: (SEVERITIES.index(problem["severity"]), problem["subject"], problem["id"]))
@@ -56,6 +65,17 @@ def exchangers(problems: Problems, domain: str, seen: dict, above: dict) -> None
     error = seen["mx_error"]
     if error == "no_answer":
         return
+    before = len(problems.found)
+    _exchangers(problems, domain, seen, above)
+    errors = [problem["id"] for problem in problems.found[before:] if problem["severity"] == "error"]
+    if errors:
+        problems.broken.update({item["host"]: errors[0] for item in seen["mx"] if not usable(item)}, **{domain: errors[0]})
+        if error and error != "no_data":
+            problems.dead[domain] = errors[0]
+
+
+def _exchangers(problems: Problems, domain: str, seen: dict, above: dict) -> None:
+    error = seen["mx_error"]
     if error in ("servfail", "timeout", "refused", "garbage"):
         problems.add("zone_unreachable", "error", domain, f"the name servers of {domain} do not answer ({error})", "MX")
     elif error == "nxdomain":
@@ -128,8 +148,8 @@ def sender_policy(problems: Problems, domain: str, found: dict, judged: list) ->
     for address, result in results.items():
         if result in ("fail", "softfail"):
             severity = "error" if result == "fail" and not passing else "warning"
-            problems.add("spf_omits_sender", severity, domain,
-                         f"the SPF record of {domain} does not permit our address {address} ({result}): {found['record']}", "TXT")
+            problems.add("spf_omits_sender", severity, domain, f"the SPF record of {domain} does not permit our address {address} ({result}): "
+                         f"{found['record']}", "TXT", follows=problems.cause(found["leans_on"]))
 
 
 def signing_keys(problems: Problems, domain: str, keys: list) -> None:
@@ -195,10 +215,12 @@ def client_names(problems: Problems, seen: dict) -> None:
     for name, look in seen.items():
         if not look["addresses"]:
             if look["error"] != "no_answer":
-                problems.add("name_missing", "error", name, f"{name}, which mail programs use, does not resolve ({look['error']})", "A")
+                problems.add("name_missing", "error", name, f"{name}, which mail programs use, does not resolve ({look['error']})", "A",
+                             follows=problems.cause([name]) or next((problems.dead[zone] for zone in parents(name) if zone in problems.dead), ""))
         elif look["ours"] is not True and look["serves"] is False:
             problems.add("name_wrong", "error", name,
                          f"{name} leads to {_addresses(look)}, which is not one of our hosts and serves no mail for that name ({look['answer']})", "A")
+            problems.broken.setdefault(name, "name_wrong")
         elif look["ours"] is False and look["serves"] is None:
             problems.add("name_wrong", "warning", name, f"{name} leads to {_addresses(look)}, which is not one of our hosts", "A")
 
@@ -219,7 +241,8 @@ def reverse_names(problems: Problems, entries: list, judged: list) -> None:
             problems.add("ptr_missing", severity, item["address"], f"our address {item['address']} has no reverse name ({reverse(item['address'])})", "PTR")
         elif item["names"] and item["forward_confirmed"] is False:
             problems.add("ptr_mismatch", severity, item["address"],
-                         f"the reverse name {', '.join(item['names'][:3])} of our address {item['address']} does not lead back to it", "PTR")
+                         f"the reverse name {', '.join(item['names'][:3])} of our address {item['address']} does not lead back to it", "PTR",
+                         follows=problems.cause(item["names"]))
 
 
 def lists(problems: Problems, entries: list) -> None:

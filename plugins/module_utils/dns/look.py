@@ -197,7 +197,7 @@ class _Look:
             permits[address] = result.result
             errors += [result.error] if result.error else []
         return {"record": survey.record, "valid": survey.valid, "error": survey.error or (errors[0] if errors else ""), "count": survey.count,
-                "lookups": survey.lookups, "networks": survey.networks, "permits": permits}
+                "lookups": survey.lookups, "networks": survey.networks, "leans_on": survey.leans_on, "permits": permits}
 
     def _dkim(self, domain: str) -> list:
         keys = [key for key in self.wanted["dkim_keys"] if key["domain"] == domain]
@@ -313,6 +313,8 @@ class _Look:
         for domain, seen in found["domains"].items():
             judge.exchangers(problems, domain, seen, found["domains"])
             judge.nameservers(problems, domain, seen)
+        judge.client_names(problems, found["client_names"])
+        for domain, seen in found["domains"].items():
             if seen["mx_error"] in _FAILED or seen["mx_error"] == "nxdomain":
                 continue
             judge.sender_policy(problems, domain, seen["spf"], judged)
@@ -321,7 +323,6 @@ class _Look:
             names_served = {entry["host"]: certificates[address] for entry in seen["mx"] for address in entry["addresses"] if certificates.get(address)}
             judge.strict_transport(problems, domain, seen["mta_sts"], seen["mx"], names_served)
             judge.pinned_keys(problems, domain, seen["tlsa"], self.authenticated, self.asker.validating)
-        judge.client_names(problems, found["client_names"])
         judge.host_names(problems, found["hosts"])
         judge.reverse_names(problems, found["reverse"], judged)
         judge.lists(problems, found["blocklists"])
@@ -329,4 +330,4 @@ class _Look:
 
 
 def _blank_spf() -> dict:
-    return {"record": None, "valid": None, "error": "", "count": 0, "lookups": 0, "networks": [], "permits": {}}
+    return {"record": None, "valid": None, "error": "", "count": 0, "lookups": 0, "networks": [], "leans_on": [], "permits": {}}

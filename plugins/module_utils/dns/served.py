@@ -38,6 +38,8 @@ def certificate(host: str, address: str, patience: float = 10.0, port: int = 25)
         session = Smtp(stream, own_name())
         session.greeting()
         session.capabilities()
+        if not session.offers_tls:
+            return None
         session.ask_tls()
         stream.start_tls(tls.accepting(), host)
         found = stream.tls.getpeercert(True)

@@ -56,9 +56,10 @@ class Result:
 
 @dataclass
 class Survey:
-    """What a record holds, all includes followed, whatever address is asked for: ``networks`` are its own ip4 and ip6 terms.
+    """What a record holds, all includes followed, whatever address is asked for.
 
-    ``valid`` is None when there is no record or it could not be seen.
+    ``networks`` are its own ip4 and ip6 terms; ``leans_on`` are the names whose MX or addresses its own mx and a terms
+    take. ``valid`` is None when there is no record or it could not be seen.
     """
 
     record: str | None = None
@@ -67,6 +68,7 @@ class Survey:
     error: str = ""
     lookups: int = 0
     networks: list = field(default_factory=list)
+    leans_on: list = field(default_factory=list)
 
 
 def is_record(text: str) -> bool:
@@ -297,8 +299,10 @@ def survey(domain: str, ask) -> Survey:
         found.record = clean(record)
         if found.count > 1:
             raise SpfError("permerror", f"{found.count} SPF records, where one is allowed")
-        found.networks = [term.value for term in parse(record) if term.name in ("ip4", "ip6")]
-        _survey(parse(record), domain, ask, found)
+        terms = parse(record)
+        found.networks = [term.value for term in terms if term.name in ("ip4", "ip6")]
+        found.leans_on = [term.value.rstrip(".").lower() or domain for term in terms if term.name in ("a", "mx")]
+        _survey(terms, domain, ask, found)
         found.valid = True
     except SpfError as problem:
         found.valid = False if problem.result == "permerror" else None

@@ -85,9 +85,16 @@ def packages(context) -> list | None:
     return context.once("dpkg", ask)
 
 
+def parse_ucf(text: str) -> dict:
+    """``{path: md5 as shipped}`` of ucf(1)'s hash file, which some packages (Dovecot's) use instead of conffiles."""
+    return {path: digest for digest, _blank, path in (line.partition("  ") for line in text.splitlines()) if path.startswith("/")}
+
+
 def conffiles(context) -> dict:
-    """``{path: md5 as installed}`` of every package's configuration files."""
-    return {path: digest for package in packages(context) or [] for path, digest in package.conffiles.items()}
+    """``{path: md5 as shipped}`` of every package's configuration files."""
+    found = parse_ucf(context.read("/var/lib/ucf/hashfile") or "")
+    found.update((path, digest) for package in packages(context) or [] for path, digest in package.conffiles.items())
+    return found
 
 
 def broken(known: list) -> list:
@@ -106,7 +113,7 @@ def parse_log(text: str, source: str, since: float) -> list:
         epoch = time.mktime(tuple(int(number) for number in match.groups()[:6]) + (0, 0, -1))
         if epoch >= since:
             action, name, before, after = match.groups()[6:]
-            found.append({"time_epoch": int(epoch), "action": action, "package": name, "from": None if before == "<none>" else before,
+            found.append({"time_epoch": int(epoch), "action": action, "package": name.split(":")[0], "from": None if before == "<none>" else before,
                           "to": None if after == "<none>" else after, "source": source})
     return [entry for entry in found if entry["action"] != "configure"]
 

@@ -218,3 +218,47 @@ def merged(endpoints: list) -> list:
         known["used_by"].append(item["used_by"])
         known["asker"] = known["asker"] or item["asker"]
     return [dict(item, used_by=", ".join(dict.fromkeys(item["used_by"]))) for item in found.values()]
+
+
+# Who usually stands behind an endpoint of this host: (service, default ports, a word in its socket's path, files that set its socket).
+_HOMES = (
+    ("opendkim", ("8891",), "opendkim", ("/etc/opendkim.conf", "/etc/default/opendkim")),
+    ("opendmarc", ("8893",), "opendmarc", ("/etc/opendmarc.conf", "/etc/default/opendmarc")),
+    ("rspamd", ("11332",), "rspamd", ("/etc/rspamd/local.d/worker-proxy.inc",)),
+    ("clamav-milter", (), "clamav-milter", ("/etc/clamav/clamav-milter.conf",)),
+    ("spamass-milter", (), "spamass", ("/etc/default/spamass-milter",)),
+    ("postgrey", ("10023",), "postgrey", ("/etc/default/postgrey",)),
+    ("policyd-weight", ("12525",), "policyd-weight", ("/etc/policyd-weight.conf",)),
+    ("postfwd", ("10040",), "postfwd", ("/etc/default/postfwd",)),
+    ("amavis", ("10024",), "amavis", ("/etc/amavis/conf.d/50-user", "/etc/amavis/conf.d/20-debian_defaults", "/etc/amavisd/amavisd.conf")),
+    ("postsrsd", ("10001", "10002", "10003"), "postsrsd", ("/etc/default/postsrsd", "/etc/postsrsd.conf")),
+    ("saslauthd", (), "saslauthd", ()),
+    ("slapd", ("389", "636"), "ldapi", ()),
+    ("mariadb", ("3306",), "mysqld", ()),
+    ("postgresql", ("5432",), "PGSQL", ()),
+    ("memcached", ("11211",), "memcached", ()),
+)
+_HERE = ("localhost", "127.0.0.1", "[::1]", "::1")
+
+
+def service_of(item: dict, read) -> str | None:
+    """The name of the service (as in services.KNOWN) that should stand behind an endpoint of this host, None for another host or an unknown service.
+
+    What a service's own files say comes before its default port. Authentication by its protocol, and LMTP on a socket or
+    on this host, is taken for Dovecot's.
+    """
+    host, _colon, port = item["address"].rpartition(":")
+    if item["kind"] == "inet" and host not in _HERE:
+        return None
+    if item["role"] == "sasl" or (item["role"] == "lmtp" and "amavis" not in item["address"]):
+        return "dovecot"
+    name = os.path.basename(item["address"]) if item["kind"] == "unix" else port
+    for service, _ports, _word, files in _HOMES:
+        for path in files if name else ():
+            live = "\n".join(line for line in (read(path) or "").splitlines() if not line.lstrip().startswith("#"))
+            if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", live):
+                return service
+    for service, ports, word, _files in _HOMES:
+        if (item["kind"] == "inet" and port in ports) or (item["kind"] == "unix" and word in item["address"]):
+            return service
+    return None

@@ -57,7 +57,8 @@ def chain_pairs(files: list, read) -> list:
         text = read(path) or ""
         if _PRIVATE.search(text):
             key = path
-        if _PEM.search(text) or not text:
+        # A file that is missing or holds neither is shown as what it is.
+        if _PEM.search(text) or key != path:
             found.append((path, key or path))
     return found
 

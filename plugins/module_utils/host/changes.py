@@ -24,6 +24,7 @@ _MESSAGES = {
     "39f53479d3a045ac8e11786248231fbf": "started", "9d1aaa27d60140bd96365438aad20286": "stopped", "be02cf6855d2428ba40df7e9d022f03d": "failed to start",
     "d9b373ed55a64feb8242e02dbe79a49c": "failed", "7b05ebc668384222baa8881179cfda54": "reloaded",
 }
+_ASKED = re.compile(r"\s*(\S+) : .*COMMAND=\S*/((?:systemctl|service|postfix|doveadm|apt|apt-get|dpkg)\b.*)")
 _MAIL_UNIT = re.compile(r"^(?:postfix|dovecot|exim4|opendkim|opendmarc|rspamd|amavis|clamav|spamassassin|spamd|postgrey|postsrsd|saslauthd|fail2ban|slapd|mariadb|mysql|postgresql"
                         r"|bind9|named|unbound|rsyslog|systemd-resolved|nftables|redis)\b")
 _OWN_FILES = {"postfix": ("/etc/postfix",), "dovecot": ("/etc/dovecot",), "exim": ("/etc/exim4",), "opendkim": ("/etc/opendkim.conf", "/etc/opendkim", "/etc/dkimkeys"), "rspamd": ("/etc/rspamd",)}
@@ -82,7 +83,10 @@ def backups_of(changed, everything) -> list:
 
 
 def parse_journal(text: str) -> list:
-    """``[{unit, action, time_epoch}]`` and who asked with sudo, of journalctl's JSON lines, oldest first."""
+    """``[{unit, action, time, time_epoch, by, source}]`` of journalctl's JSON lines, oldest first.
+
+    ``by`` names who asked for it with sudo within the half minute before. The command itself is not kept.
+    """
     found, asked = [], []
     for line in text.splitlines():
         try:
@@ -91,14 +95,14 @@ def parse_journal(text: str) -> list:
         except (ValueError, KeyError, TypeError):
             continue
         message = entry.get("MESSAGE")
-        if entry.get("_COMM") == "sudo" and isinstance(message, str):
-            match = re.match(r"\s*(\S+) : .*COMMAND=\S*/(?:systemctl|service|postfix|dovecot|doveadm|apt|apt-get|dpkg)\b", message)
-            if match:
-                asked.append((epoch, match.group(1)))
+        if entry.get("_COMM") == "sudo":
+            match = _ASKED.match(message) if isinstance(message, str) else None
+            asked += [(epoch, match.group(1), match.group(2))] if match else []
             continue
         unit, action = entry.get("UNIT"), _MESSAGES.get(entry.get("MESSAGE_ID"))
         if isinstance(unit, str) and action and _MAIL_UNIT.match(unit):
-            by = next((name for moment, name in reversed(asked) if 0 <= epoch - moment < 30), None)
+            name = re.split(r"[@.]", unit)[0]
+            by = next((who for moment, who, words in reversed(asked) if 0 <= epoch - moment < 30 and (name in words or re.match(r"(?:apt|dpkg)", words))), None)
             found.append({"unit": clean(unit, 120), "action": action, "time": iso(epoch), "time_epoch": int(epoch), "by": f"sudo by {clean(by, 64)}" if by else None, "source": "journalctl"})
     return found
 
@@ -115,15 +119,16 @@ def _restarts(context) -> list:
     return parse_journal(ran.out)[-100:]
 
 
-def _not_read(context, files: list) -> list:
-    """Configuration files that changed after their service started. A reload in between is not known here."""
+def _not_read(context, files: list, restarts: list) -> list:
+    """Configuration files that changed after their service started or was reloaded by systemd. A reload by the software's own command is not known here."""
     found = []
     for process in _processes.masters(context):
         started = _processes.started(process)
         trees = _OWN_FILES.get(process.software)
         if not trees or started is None:
             continue
-        later = sorted(((state.st_mtime, path) for path, state in files if path.startswith(trees) and not _BACKUP.search(path) and state.st_mtime > started + 1), reverse=True)
+        read = max([started] + [entry["time_epoch"] for entry in restarts if entry["action"] == "reloaded" and entry["unit"].startswith(process.software)])
+        later = sorted(((state.st_mtime, path) for path, state in files if path.startswith(trees) and not _BACKUP.search(path) and state.st_mtime > read + 1), reverse=True)
         found += [{"service": process.software, "path": clean(path), "mtime_epoch": int(moment), "started_epoch": int(started)} for moment, path in later[:5]]
     return found
 
@@ -153,12 +158,13 @@ def collect(context) -> dict:
     since, until = window(context, _DAYS)
     files = _walk(context)
     changed = _files(context, files)
+    restarts = _restarts(context) if os.path.isdir("/run/systemd/system") else []
     boot = _processes.boot_epoch()
     return {
         "files": changed,
         "reboots": [{"time": iso(boot), "time_epoch": int(boot)}] if boot is not None and since <= boot <= until else [],
-        "restarts": _restarts(context) if os.path.isdir("/run/systemd/system") else [],
-        "config_newer_than_service": _not_read(context, files),
+        "restarts": restarts,
+        "config_newer_than_service": _not_read(context, files, restarts),
         "history": _history(context),
         "backups": [clean(path) for path in backups_of([entry["path"] for entry in changed], [path for path, _state in files])],
     }

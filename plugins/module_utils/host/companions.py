@@ -6,6 +6,7 @@ opens, so what the MTA's own user would see is told by the mode bits.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import re
 import socket
@@ -16,7 +17,7 @@ import time
 from ansible_collections.mailops.outage.plugins.module_utils.host import dovecot, postfix
 from ansible_collections.mailops.outage.plugins.module_utils.host._accounts import accounts, obstacle, rights
 from ansible_collections.mailops.outage.plugins.module_utils.host._bounded import side_by_side
-from ansible_collections.mailops.outage.plugins.module_utils.host._endpoints import merged, of_dovecot, of_postfix
+from ansible_collections.mailops.outage.plugins.module_utils.host._endpoints import merged, of_dovecot, of_postfix, service_of
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 _PATIENCE = 3.0
@@ -172,6 +173,17 @@ def ask(kind: str, address: str, protocol: str, patience: float = _PATIENCE) -> 
     return {"connect": outcome, "answered": answered, "text": text, "seconds": round(time.monotonic() - began, 3)}
 
 
+def listens(path: str, table: str) -> bool:
+    """Whether /proc/net/unix, which everybody may read, shows a listener at ``path``. It keeps a path as it was bound, so its last two parts are compared."""
+    wanted = path.split("/")[-2:]
+    for line in table.splitlines()[1:]:
+        fields = line.split(None, 7)
+        # __SO_ACCEPTCON.
+        if len(fields) == 8 and fields[3].endswith("10000") and fields[7].split("/")[-len(wanted):] == wanted:
+            return True
+    return False
+
+
 def _socket_file(context, item: dict, user: str) -> dict:
     """What there is at a unix-domain socket's path: ``{exists, owner, group, mode, connect, text}``; ``connect`` is set when that settles the matter."""
     found: dict = {"exists": None, "owner": None, "group": None, "mode": None, "connect": None, "text": ""}
@@ -180,7 +192,9 @@ def _socket_file(context, item: dict, user: str) -> dict:
         state = os.stat(item["address"])
     except PermissionError:
         context.cannot_see(item["address"], "permission denied")
-        return dict(found, text="not visible without root")
+        if listens(item["address"], context.read("/proc/net/unix", 8 * 1024 * 1024) or ""):
+            return dict(found, exists=True, text="a process listens; whether it answers is not visible without root")
+        return dict(found, connect="missing", text="no process listens at this path (/proc/net/unix)")
     except OSError:
         return dict(found, exists=False, connect="missing", text="no such file")
     described = rights(item["address"], state, known)
@@ -212,16 +226,27 @@ def _look(context, item: dict, user: str) -> dict:
     return facts
 
 
-def collect(context) -> dict:
-    """``{endpoints: [{role, protocol, used_by, kind, address, exists, owner, group, mode, connect, answered, seconds, source, text}]}``.
+def named(context) -> list:
+    """The endpoints that the MTA's and the IMAP server's settings name, each with the ``service`` that should stand behind it; asked once a host."""
+    return context.once("endpoints", lambda: _named(context))
 
-    ``connect`` is null where it could not be seen. All are asked side by side, each for at most three seconds.
-    """
+
+def _named(context) -> list:
     mta, imap = postfix.settings(context), dovecot.settings(context)
-    named = of_postfix(mta, context.read) if mta else []
-    named += of_dovecot(imap["pairs"], context.read) if imap else []
-    items = merged(named)[:_MOST_ENDPOINTS]
-    user = (mta or {}).get("mail_owner") or "postfix"
+    found = of_postfix(mta, context.read) if mta else []
+    found += of_dovecot(imap["pairs"], context.read) if imap else []
+    read = functools.lru_cache(maxsize=None)(lambda path: context.read(path) if os.path.exists(path) else None)
+    return [dict(item, service=service_of(item, read)) for item in merged(found)[:_MOST_ENDPOINTS]]
+
+
+def collect(context) -> dict:
+    """``{endpoints: [{role, protocol, service, used_by, kind, address, exists, owner, group, mode, connect, answered, seconds, source, text}]}``.
+
+    ``connect`` is null where it could not be seen; ``service`` names the entry of services.units behind it, null when unknown or elsewhere.
+    All are asked side by side, each for at most three seconds.
+    """
+    items = named(context)
+    user = (postfix.settings(context) or {}).get("mail_owner") or "postfix"
     answers = side_by_side(_PATIENCE + 1.0, [lambda item=item: _look(context, item, user) for item in items])
     endpoints = []
     for item, answer in zip(items, answers):
@@ -231,5 +256,5 @@ def collect(context) -> dict:
             facts = {"exists": None, "owner": None, "group": None, "mode": None, "connect": "timeout", "answered": None, "seconds": _PATIENCE + 1.0, "text": "no answer in time"}
         source = f"ls -l {item['address']}" if item["kind"] == "unix" else item["used_by"]
         entry = {name: clean(item[name], 300) for name in ("role", "protocol", "used_by", "kind", "address")}
-        endpoints.append(dict(entry, **facts, source=clean(source)))
+        endpoints.append(dict(entry, service=item["service"], **facts, source=clean(source)))
     return {"endpoints": endpoints}

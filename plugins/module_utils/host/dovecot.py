@@ -7,7 +7,9 @@ import re
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import _processes
 from ansible_collections.mailops.outage.plugins.module_utils.host._accounts import accounts, obstacle
+from ansible_collections.mailops.outage.plugins.module_utils.host._bounded import side_by_side
 from ansible_collections.mailops.outage.plugins.module_utils.host._when import iso
+from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 _PROGRAMS = ("/usr/sbin/dovecot", "/usr/bin/doveconf", "/usr/local/sbin/dovecot")
@@ -15,6 +17,7 @@ _CONFIG_FILE = "/etc/dovecot/dovecot.conf"
 _SECRET = re.compile(r"pass(?:word|wd|phrase)?$|password|secret|api_key|nonce|token|credential|_key$", re.I)
 _COMPLAINT = re.compile(r"^doveconf: (?P<severity>Fatal|Error|Warning|Panic): (?P<text>.*)$")
 _PLACE = re.compile(r"^(?:Error in configuration file |.*?\bin )?(?P<file>/[^\s:]+)(?: line (?P<line>\d+))?: (?P<text>.*)$")
+_ASK_SECONDS = 8.0
 _MOST_DEPTH = 10
 _MOST_SETTINGS = 500
 
@@ -92,6 +95,9 @@ def parse_complaints(text: str) -> dict:
         if not match:
             continue
         said = match.group("text")
+        if "dump-capability process" in said:
+            # A child that read the same broken files.
+            continue
         if match.group("severity") == "Warning":
             warnings.append(clean(said))
         elif "Permission denied" in said:
@@ -102,7 +108,6 @@ def parse_complaints(text: str) -> dict:
                      "text": clean(place.group("text") if place else said)}
             if entry not in errors:
                 errors.append(entry)
-    # The fatal line repeats the error before it, with less of a place.
     return {"errors": errors, "warnings": list(dict.fromkeys(warnings)), "denied": list(dict.fromkeys(denied))}
 
 
@@ -111,25 +116,37 @@ def _from_files(context, path: str) -> list:
     def include(pattern):
         names = sorted(glob.glob(os.path.join(os.path.dirname(path), pattern)))[:100]
         return [context.read(name) or "" for name in names]
-    return parse(context.read(path) or "", include)
+    return resolved(parse(context.read(path) or "", include))
+
+
+def resolved(pairs: list) -> list:
+    """The settings with ``$name`` replaced by what the setting of that name was before (``protocols = $protocols imap``)."""
+    values: dict = {}
+    for path, value in pairs:
+        values[path] = re.sub(r"\$(\w+)", lambda match, known=values: known.get((match.group(1),), ""), value)
+    return list(values.items())
 
 
 def _ask(context) -> dict | None:
     if not any(os.path.exists(path) for path in _PROGRAMS):
         return None
     # -P shows where the private keys lie, with other secrets, which are dropped at once.
-    mine, everything, resolved = (context.run("doveconf", *words, timeout=8) for words in (("-n", "-P"), ("-a",), ("-x", "-n")))
+    commands = (("-n", "-P"), ("-a",), ("-x", "-n"))
+    answers = side_by_side(_ASK_SECONDS + 1, [lambda words=words: context.run("doveconf", *words, timeout=_ASK_SECONDS) for words in commands])
+    mine, everything, opened = (answer[0] if answer and answer[0] else Ran(("doveconf",), None, timed_out=True) for answer in answers)
+    if mine.timed_out:
+        context.cannot_see("doveconf -n", "no answer in time")
     head = re.search(r"^# (\S+)(?: \([^)]*\))?: (\S+)", mine.out, re.M)
     config_file = head.group(2) if head else _CONFIG_FILE
-    own = parse(mine.out)
+    own, all_of_it = parse(mine.out), parse(everything.out)
     if not own:
-        own = _from_files(context, config_file)
-    own = public(own)
-    pairs = public(parse(everything.out))
+        # It dies on the files: then its built-in settings, which it still tells, under what the files say by our own reading.
+        own, all_of_it = _from_files(context, config_file), parse(context.run("doveconf", "-d", timeout=_ASK_SECONDS).out)
+    own, pairs = public(own), public(all_of_it)
     # Both list the passdbs; those that are set stand in both, with the same numbers.
     values = dict(dotted(pairs), **dotted(own))
     # Only -x opens the files that settings refer to, and only its verdict is kept: it prints their contents.
-    complaints = parse_complaints(mine.err + "\n" + resolved.err)
+    complaints = parse_complaints(mine.err + "\n" + opened.err)
     for sentence in complaints.pop("denied"):
         if os.geteuid() == 0:
             complaints["errors"].append({"source": "doveconf -x -n", "line": None, "text": sentence})
@@ -141,7 +158,7 @@ def _ask(context) -> dict | None:
         "version": clean(head.group(1), 40) if head else _version(context), "config_file": config_file, "config_directory": os.path.dirname(config_file),
         "set": dotted(own), "values": values, "pairs": list({path: value for path, value in pairs + own}.items()),
         "log": {name: values.get(name) or None for name in ("log_path", "info_log_path", "debug_log_path")},
-        "checks": [{"command": command, "rc": ran.rc, "lines": ran.complaints()} for command, ran in (("doveconf -n", mine), ("doveconf -x -n", resolved))],
+        "checks": [{"command": command, "rc": ran.rc, "lines": ran.complaints()} for command, ran in (("doveconf -n", mine), ("doveconf -x -n", opened))],
         **complaints,
     }
 
@@ -264,11 +281,11 @@ def _loaded(context, known: dict, master) -> dict:
     """Whether a configuration file is newer than what runs: ``{differs: bool or None, path, changed, loaded}``.
 
     Dovecot keeps running on its old configuration when a reload fails. It does not tell when it last read its files; that is
-    taken as the later of the start of its master and of its ``config`` process, which a successful reload replaces.
+    taken as the latest start of its master, ``log`` and ``config`` processes, the last two of which a successful reload replaces.
     """
     if master is None:
         return {"differs": None, "path": None, "changed": None, "loaded": None}
-    readers = [process for process in _processes.mail_processes(context) if process.software == "dovecot" and process.name in ("dovecot", "config")]
+    readers = [process for process in _processes.mail_processes(context) if process.software == "dovecot" and process.name in ("dovecot", "log", "config")]
     loaded = max(filter(None, (_processes.started(process) for process in readers)), default=None)
     changed, path = _newest(known["config_directory"])
     if loaded is None or not path:

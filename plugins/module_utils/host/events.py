@@ -66,7 +66,7 @@ class _Look:
         for name in rotations(path):
             reading = Reading(name)
             for block, clock in blocks(name, self._since, self._until, budget, reading):
-                scanner.feed(block, clock)
+                reading.lines += scanner.feed(block, clock)
                 self.seen.update(each for each in SOFTWARE if each not in self.seen and any(text in block.data for text in SOFTWARE[each].lines))
             if reading.lines and software:
                 self.seen.add(software)
@@ -84,7 +84,7 @@ class _Look:
         since = self._since if since is None else since
         reading = Reading(" ".join(journal.command(kind, since, self._until)))
         for block, clock in journal.blocks(kind, since, self._until, self._journal_budget, reading, choose):
-            scanner.feed(block, clock)
+            reading.lines += scanner.feed(block, clock)
         if reading.problem:
             self._context.cannot_see("journal", reading.problem)
         if reading.lines or reading.problem:
@@ -102,14 +102,17 @@ def collect(context) -> dict:
     look = _Look(context, since, until)
 
     budget = Budget(_BYTES, _SECONDS)
-    readings = [reading for path, software in mail_files(context) for reading in look.file(mail, path, budget, software)]
+    files = mail_files(context)
+    readings = [reading for path, software in files for reading in look.file(mail, path, budget, software)]
     stopped: list = []
     kernel_lines = 0
     if journal.available():
         file_last = _last(readings)
         readings += _journal_mail(look, mail, file_last, until)
         stopped = _stopped(readings, file_last)
-        look.journal(units, "units")
+        # A system's general log has them already.
+        general = file_last is not None and any(path in SYSTEM_FILES for path, _software in files)
+        look.journal(units, "units", since=file_last + 1 if general else None)
         kernel_lines = look.journal(kernel, "kernel").lines
     if not kernel_lines:
         for path in KERNEL_FILES:

@@ -79,13 +79,13 @@ def parse_routes6(text: str) -> list:
 
 
 def parse_snmp(text: str) -> dict:
-    """``{sent, retransmitted, retransmitted_percent}`` TCP segments since the start (/proc/net/snmp)."""
+    """``{sent, retransmitted, retransmitted_percent}`` TCP segments since the start (/proc/net/snmp); too few give no share."""
     rows = [line.split() for line in text.splitlines() if line.startswith("Tcp:")]
     if len(rows) != 2:
         return {"sent": None, "retransmitted": None, "retransmitted_percent": None}
     values = dict(zip(rows[0], rows[1]))
     sent, again = int(values.get("OutSegs", 0)), int(values.get("RetransSegs", 0))
-    return {"sent": sent, "retransmitted": again, "retransmitted_percent": round(100 * again / sent, 2) if sent else 0.0}
+    return {"sent": sent, "retransmitted": again, "retransmitted_percent": round(100 * again / (sent + again), 2) if sent >= 1000 else None}
 
 
 def _addresses(context) -> list:

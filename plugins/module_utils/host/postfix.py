@@ -16,6 +16,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.host._postconf impo
     BACKENDS, COMPILED, PLAIN, bad_values, expand, guards_relaying, line_of, logical_lines, mask, parse_complaints, parse_main, parse_masters, tables,
     unknown_restrictions, words,
 )
+from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 __all__ = ["collect", "settings", "tables"]
@@ -54,6 +55,7 @@ _DOMAIN = re.compile(r"^[a-z0-9_-]+(?:\.[a-z0-9_-]+)+$")
 _NOBODY = "outage-probe@invalid"
 _MOST_DOMAINS = 500
 _MOST_LOOKUPS = 40
+_ASK_SECONDS = 8.0
 _LOOKUP_SECONDS = 4.0
 # Postfix waits as long before it takes a changed source file for forgotten (dict_db.c).
 _STALE_AFTER = 100
@@ -74,17 +76,19 @@ def _absent() -> dict:
 def _ask(context) -> dict | None:
     if not any(os.path.exists(path) for path in _PROGRAMS):
         return None
-    written, everything, services, types, defaults = (context.run("postconf", *words_, timeout=8) for words_ in (("-n",), ("-x",), ("-M",), ("-m",), ("-d",)))
+    # Side by side: postconf waits while main.cf is fresh from an edit, and sleeps a second before it dies.
+    answers = side_by_side(_ASK_SECONDS + 1, [lambda option=option: context.run("postconf", option, timeout=_ASK_SECONDS) for option in ("-n", "-x", "-M", "-m", "-d")])
+    written, everything, services, types, defaults = (answer[0] if answer and answer[0] else Ran(("postconf",), None, timed_out=True) for answer in answers)
     directory = (parse_main(defaults.out).get("config_directory") or _FALLBACK["config_directory"])
     main_path, master_path = f"{directory}/main.cf", f"{directory}/master.cf"
     main_text = context.read(main_path) or ""
     checks = [{"command": ran.source, "rc": ran.rc, "lines": _quoted_without_values(ran.complaints())} for ran in (written, services)]
-    complaints = parse_complaints("\n".join(ran.err for ran in (written, everything, services)), main_path, main_text)
+    # Of these, -m reads the parameters as a daemon does, and dies of what a daemon dies of.
+    complaints = parse_complaints("\n".join(ran.err for ran in (written, everything, services, types)), main_path, main_text)
     if written.missing:
         complaints["errors"].append({"source": "postconf", "line": None, "text": "the program is missing"})
-    for ran in (written, everything, services):
-        if ran.timed_out:
-            context.cannot_see(ran.source, "no answer in time")
+    if any(ran.timed_out for ran in (written, everything, services)):
+        context.cannot_see("postconf", "no answer in time")
     default_values = parse_main(defaults.out)
     own = parse_main(written.out) if written.ok else parse_main(main_text)
     values = parse_main(everything.out)
@@ -110,7 +114,8 @@ def _ask(context) -> dict | None:
         **complaints,
     }
     found["maps"] = _references(found)
-    found["errors"] += _refused(found, default_values, main_text) + _unguarded(found)
+    known = {error["text"] for error in found["errors"]}
+    found["errors"] += [error for error in _refused(found, default_values, main_text) + _unguarded(found) if error["text"] not in known]
     found["default_names"] = frozenset(default_values)
     return found
 
@@ -243,7 +248,7 @@ def _look_up(context, entry: dict) -> None:
     """Ask the table for a name that it does not hold, as the daemons open it: a damaged file, a bad pattern or a dead server shows."""
     ran = context.run("postmap", "-q", _NOBODY, f"{entry['type']}:{entry['path']}", timeout=_LOOKUP_SECONDS)
     # postmap(1): 0 found, 1 not found; it only complains when the table cannot be asked.
-    said = [line for line in ran.complaints() if "main.cf" not in line]
+    said = [line for line in ran.complaints() if "main.cf" not in line and "older than source" not in line]
     entry["source"] = ran.source
     if ran.timed_out:
         entry.update(lookup="timeout", text=f"no answer within {_LOOKUP_SECONDS:g} s")

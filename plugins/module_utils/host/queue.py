@@ -1,6 +1,7 @@
 """The mail queue: how much waits, since when, and why. It is only ever read."""
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -13,10 +14,12 @@ from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 _MOST_ENTRIES = 20000
 _MOST_BYTES = 16 * 1024 * 1024
 _MOST_FILES = 200000
+_MOST_READ = 2000
 _QUEUES = ("maildrop", "incoming", "active", "deferred", "hold", "corrupt")
 _EXIM_SPOOL = "/var/spool/exim4"
 # A queue file has a name like an id (postconf(5) enable_long_queue_ids); maildrop holds the short form too.
 _QUEUE_FILE = re.compile(r"^[0-9A-Za-z]{5,30}$")
+_TIME_RECORD = re.compile(rb"T[\x0a-\x12](\d{9,10})(?: \d{1,6})?[A-Za-z]")
 _AGE = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 # What differs between two deferrals for the same cause, in this order.
@@ -130,25 +133,46 @@ def _top(counter: Counter, most: int = 5) -> list:
     return sorted(counter.items(), key=lambda item: (-item[1], item[0]))[:most]
 
 
-def count_files(folder: str, most: int = _MOST_FILES) -> int | None:
-    """The queue files in one queue directory, hashed subdirectories (one character each) included; None when unreadable."""
-    count = 0
+def _queue_files(folder: str):
+    """The paths of the queue files in one queue directory, hashed subdirectories (one character each) included. Raises OSError."""
     waiting = [folder]
     while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if len(entry.name) == 1 and entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                elif _QUEUE_FILE.match(entry.name):
+                    yield entry.path
+
+
+def count_files(folder: str, most: int = _MOST_FILES) -> int | None:
+    """How many queue files a queue directory holds, at most ``most``; None when it cannot be read."""
+    try:
+        return sum(1 for _path in itertools.islice(_queue_files(folder), most))
+    except FileNotFoundError:
+        return 0
+    except OSError:
+        return None
+
+
+def arrival_of(head: bytes) -> int | None:
+    """Epoch seconds of the time record (type T, its length, ``seconds microseconds``) near the beginning of a queue file."""
+    match = _TIME_RECORD.search(head)
+    return int(match.group(1)) if match else None
+
+
+def _oldest_file(directory: str, now: float) -> int | None:
+    """Age of the oldest message by the queue files themselves: what is left when a broken configuration stops postqueue(1)."""
+    arrivals = []
+    for name in ("incoming", "active", "deferred", "hold"):
         try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    if len(entry.name) == 1 and entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    elif _QUEUE_FILE.match(entry.name):
-                        count += 1
-                    if count >= most:
-                        return count
-        except FileNotFoundError:
-            continue
+            for path in itertools.islice(_queue_files(f"{directory}/{name}"), _MOST_READ):
+                with open(path, "rb") as stream:
+                    arrivals.append(arrival_of(stream.read(512)))
         except OSError:
-            return None
-    return count
+            continue
+    known = [moment for moment in arrivals if moment]
+    return max(0, int(now - min(known))) if known else None
 
 
 def bounce_clock(lifetime: int | None, oldest: int | None) -> dict:
@@ -169,21 +193,25 @@ def _postfix(context) -> dict:
     result = _empty("postfix")
     # head ends the listing of a huge queue: a full one would take minutes of disk reads.
     ran = context.run("sh", "-c", f"postqueue -j | head -n {_MOST_ENTRIES}", timeout=8, most=_MOST_BYTES)
-    result.update(source="postqueue -j", errors=ran.complaints(5))
+    complaints = list(dict.fromkeys(ran.complaints(200)))
+    fatal = [line for line in complaints if "fatal:" in line]
+    listed = not ran.timed_out and not fatal
     entries = parse_entries(ran.out)
-    listed = not ran.timed_out and not any("fatal:" in line for line in result["errors"])
+    result.update(source="postqueue -j", errors=(fatal + [line for line in complaints if line not in fatal])[:5])
     if listed or entries:
         found = summary(entries, time.time())
         result["counts"].update(found.pop("counts"))
         result["sizes"]["bytes"] = found.pop("bytes")
         result.update(found, visible=True, complete=listed and len(entries) < _MOST_ENTRIES and len(ran.out) < _MOST_BYTES)
-    if ran.timed_out or (entries and not result["complete"]):
-        context.cannot_see("postqueue -j", f"only the first {len(entries)} entries were read")
+    if not result["complete"]:
+        context.cannot_see("postqueue -j", f"only the first {len(entries)} entries were read" if entries else "; ".join(fatal[:1]) or "no answer")
     directory = _mail.spool(context) or "/var/spool/postfix"
     if os.geteuid() == 0:
         counts = {name: count_files(f"{directory}/{name}") for name in _QUEUES}
         result["counts"].update({name: count for name, count in counts.items() if count is not None})
         result.update(visible=True, source=f"postqueue -j, {directory}")
+        if not listed and not entries:
+            result["oldest_seconds"] = _oldest_file(directory, time.time())
     else:
         context.cannot_see(f"{directory}/corrupt", "needs root")
     parts = [result["counts"][name] for name in _QUEUES if result["counts"][name] is not None]

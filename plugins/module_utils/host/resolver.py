@@ -61,7 +61,7 @@ def _test(server: str, name: str, kind: str) -> dict:
         result["ok"] = sane(result)
         result["error"] = "" if result["ok"] else f"answers {answer.rcode}"
     except (OSError, ValueError) as problem:
-        result["error"] = clean(str(problem) or type(problem).__name__, 120)
+        result["error"] = clean(getattr(problem, "strerror", None) or str(problem) or type(problem).__name__, 120)
     result["seconds"] = round(time.monotonic() - began, 3)
     return result
 

@@ -10,7 +10,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from ansible_collections.mailops.outage.plugins.module_utils.host import _processes, dovecot, exim, listeners, postfix
+from ansible_collections.mailops.outage.plugins.module_utils.host import _processes, companions, exim, listeners, postfix
 from ansible_collections.mailops.outage.plugins.module_utils.host._when import iso
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
@@ -88,7 +88,7 @@ KNOWN = (
 )
 
 _PROPERTIES = ("Id", "Names", "LoadState", "ActiveState", "SubState", "UnitFileState", "Type", "Result", "NRestarts", "MainPID", "ExecMainStatus", "ConditionResult",
-               "ActiveEnterTimestampMonotonic", "InactiveEnterTimestampMonotonic")
+               "ConditionTimestampMonotonic", "ActiveEnterTimestampMonotonic", "InactiveEnterTimestampMonotonic")
 _ENABLED = ("enabled", "enabled-runtime", "static", "generated", "alias", "indirect", "linked", "transient")
 _STOPPED = "Tt"
 _DEAD = "ZX"
@@ -170,9 +170,11 @@ def is_running(service: Service, block: dict, members: list) -> bool:
 
 def is_expected(block: dict, enabled: str | None, running: bool, needed: bool) -> bool:
     """Whether a service's absence is abnormal: it runs, it is enabled, it ran since the host's start, it failed, or the mail configuration needs it."""
+    # Never started, systemd has not looked at its conditions either, and says "no".
+    looked = block.get("ConditionTimestampMonotonic", "0") not in ("", "0")
     ran = block.get("InactiveEnterTimestampMonotonic", "0") not in ("", "0") or block.get("ActiveEnterTimestampMonotonic", "0") not in ("", "0")
     # A unit whose condition does not hold (systemd.unit(5), Condition…=) is left out on purpose.
-    skipped = block.get("ConditionResult") == "no" and not ran
+    skipped = looked and block.get("ConditionResult") == "no" and not ran
     return running or needed or (enabled in _ENABLED and not skipped) or ran or block.get("ActiveState") == "failed"
 
 
@@ -219,23 +221,19 @@ def _entry(service: Service, blocks: dict, by_unit: dict, clock: tuple, needed: 
     }
 
 
-def _needs(context) -> dict:
-    """``{service name: True}`` of what the configuration shows this host to be for, whatever its units say.
+def _needs(context) -> set:
+    """The services that the configuration shows this host to need, whatever their units say.
 
-    An MTA with a configuration is there to move mail. Dovecot is needed when the MTA hands it mail or asks it for authentication.
+    An MTA with a configuration is there to move mail; what it hands mail to or asks must answer.
     """
-    needed = {}
+    needed = {item["service"] for item in companions.named(context)}
     known = postfix.settings(context)
-    if known:
-        needed["postfix"] = bool(known["settings"] or known["errors"])
-        scopes = [known["expanded"]] + [master["overrides"] for master in known["masters"]]
-        for values in scopes:
-            asks = values.get("smtpd_sasl_auth_enable") == "yes" and dict(known["expanded"], **values).get("smtpd_sasl_type") == "dovecot"
-            hands = any("dovecot" in values.get(name, "") for name in ("virtual_transport", "mailbox_transport", "local_transport", "mailbox_command"))
-            needed["dovecot"] = needed.get("dovecot", False) or asks or hands
-    if dovecot.settings(context) is None:
-        needed["dovecot"] = False
-    needed["exim"] = exim.is_installed()
+    if known and (known["settings"] or known["errors"]):
+        needed.add("postfix")
+    if known and "dovecot" in known["expanded"].get("mailbox_command", ""):
+        needed.add("dovecot")
+    if exim.is_installed():
+        needed.add("exim")
     return needed
 
 
@@ -294,7 +292,7 @@ def collect(context) -> dict:
     clock = (time.time(), time.clock_gettime(time.CLOCK_MONOTONIC))
     needed = _needs(context)
     listening = listeners.collect(context)
-    entries = [entry for entry in (_entry(service, blocks, by_unit, clock, needed.get(service.name, False)) for service in KNOWN) if entry]
+    entries = [entry for entry in (_entry(service, blocks, by_unit, clock, service.name in needed) for service in KNOWN) if entry]
     for service in KNOWN:
         for entry in entries:
             if entry["name"] == service.name:

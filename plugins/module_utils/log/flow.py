@@ -42,7 +42,7 @@ _LOGINS = (
 _DATED = {
     "last_delivery_epoch": (b" status=sent (", b": saved mail to ", b": stored mail into mailbox "),
     "last_accepted_epoch": (b": message-id=",),
-    "last_login_epoch": (b"-login: Login: user=<", b"-login: Info: Login: user=<", b"ogged in: user=<", b", sasl_username="),
+    "last_login_epoch": (b"-login: Login: user=<", b"-login: Info: Login: user=<", b"ogged in: user=<", b", sasl_method="),
 }
 _DATES = {"sent": "last_delivery_epoch", "saved": "last_delivery_epoch", "accepted": "last_accepted_epoch", "login_ok": "last_login_epoch"}
 # Exim's own log: a message id and two characters that say what became of it (specification, chapter 52).
@@ -79,7 +79,10 @@ class Flow:
             counts[name] += len(names)
             self._add_users(name, names)
         for field in {_DATES[name] for name, count in counts.items() if count and name in _DATES}:
-            self._date(field, block, max(block.data.rfind(text) for text in _DATED[field]), clock)
+            last = -1
+            for text in _DATED[field]:
+                last = max(last, block.data.rfind(text, last + 1))
+            self._date(field, block, last, clock)
         self._counts += counts
         if _EXIM.search(b"\n" + divided.loud[:_LOOKED_AT_FOR_EXIM]):
             self._exim(block, b"\n" + divided.loud, clock)
@@ -102,7 +105,8 @@ class Flow:
     def _add_users(self, name, users):
         known = self._users[name]
         for user in set(users):
-            if user and len(known) < _MOST_USERS:
+            # "(unavailable)" is Postfix's word for a name that it was not told.
+            if user and not user.startswith(b"(") and len(known) < _MOST_USERS:
                 known.add(user.lower())
 
     def _date(self, field, block, at, clock):

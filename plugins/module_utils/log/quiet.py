@@ -12,10 +12,9 @@ single negated character may run across a line's end; the lengths and fixed text
 from __future__ import annotations
 
 import re
-from collections import Counter
 
-# "Nov 23 20:51:07 host postfix/smtpd[123]: " or with a stamp of RFC 3339, then the queue id.
-_POSTFIX_HEAD = rb"\n(?:[A-Z].{14}|[0-9]{4}-.{14}[^ ]{1,16}) [^ ]* postfix[^[]{1,24}\[[0-9]*\]: (?:[0-9A-Za-z]*: )?"
+# "Nov 23 20:51:07 host postfix/smtpd[123]: ", or with a stamp of RFC 3339 or the journal's, then the queue id.
+_POSTFIX_HEAD = rb"\n(?:[A-Z].{14}|[0-9]{4}-.{14}[^ ]{1,16}|[0-9]{9,10}\.[0-9]{6}) [^ ]* postfix[^[]{1,24}\[[0-9]*\]: (?:[0-9A-Za-z]*: )?"
 _POSTFIX_TAILS = (
     rb"connect from [^\n]*\]\n",
     rb"disconnect from ",
@@ -26,13 +25,15 @@ _POSTFIX_TAILS = (
     rb"from=<[^>][^\n]*\(queue active\)\n",
     rb"removed\n",
     rb"to=<[^(]*, status=sent \(250 ",
+    rb"passing <",
 )
 # The two characters after the head tell the kind.
 _POSTFIX = re.compile(_POSTFIX_HEAD + rb"(?=" + rb"|".join(_POSTFIX_TAILS) + rb")(..)[^\n]*")
 _KINDS = {b"co": "connections", b"me": "accepted", b"to": "sent"}
 _DOVECOT = re.compile(
-    rb"\n[^\n:]*:[^\n:]*:[^\n:]*:(?:[^\n:]*:)? (?:[a-z0-9]+-login: (?:Info: )?Log(?:in|ged in): user=<([^>\n]*)>[^\n]*"
-    rb"|[a-z0-9]+\([^\n]*>: (?:Info: )?(?:Disconnected: Logged out |Logged out |Disconnected: Connection closed \()[^\n]*)"
+    rb"\n(?:[0-9]{9,10}\.[^\n:]*:|[^\n:]*:[^\n:]*:[^\n:]*:(?:[^\n:]*:)?) (?:[a-z0-9]+-login: (?:Info: )?Log(?:in|ged in): user=<([^>\n]*)>[^\n]*"
+    rb"|[a-z0-9]+\([^\n]*>: (?:Info: )?(?:Disconnected: Logged out |Logged out |Disconnected: Connection closed \()[^\n]*"
+    rb"|lmtp\([0-9]+\): (?:Info: )?(?:Connect from |Disconnect from [^\n]*: Logged out )[^\n]*)"
 )
 # One of each kind; what differs from line to line is a NUL.
 _SAMPLES = (
@@ -43,11 +44,12 @@ _SAMPLES = (
     b"\0 postfix/qmgr[\0]: \0: from=<\0@\0>, size=\0, nrcpt=\0 (queue active)\0",
     b"\0 postfix/qmgr[\0]: \0: removed\0",
     b"\0 postfix/lmtp[\0]: \0: to=<\0@\0>, orig_to=<\0@\0>, relay=\0[\0]:\0, conn_use=\0, delay=\0, delays=\0/\0/\0/\0, dsn=2.\0, status=sent (250 \0)\0",
-    b"\0 postfix/smtp[\0]: \0 postfix/local[\0]: \0 postfix/virtual[\0]: \0",
+    b"\0 postfix/local[\0]: \0: passing <\0@\0> to transport=\0 postfix/smtp[\0]: \0 postfix/virtual[\0]: \0",
     b"\0 dovecot: imap-login: Login: user=<\0>, method=\0, rip=\0, lip=\0, mpid=\0, TLS, secured, session=<\0>\0",
     b"\0 dovecot: pop3-login: Info: Logged in: user=<\0>, method=\0 managesieve-login: submission-login: \0",
     b"\0 dovecot: imap(\0)<\0><\0>: Disconnected: Logged out in=\0 out=\0 deleted=\0 expunged=\0 trashed=\0 hdr_count=\0 hdr_bytes=\0 body_count=\0 body_bytes=\0",
     b"\0 dovecot: imap(\0)<\0><\0>: Info: Disconnected: Connection closed (\0) pop3(\0): Logged out top=\0 retr=\0 del=\0 size=\0",
+    b"\0 dovecot: lmtp(\0): Connect from \0 dovecot: lmtp(\0): Disconnect from \0: Logged out (state=\0)\0",
 )
 _SAMPLE = b"".join(_SAMPLES).lower()
 # Of a shorter piece, or of less that a text has in common with a piece's end, nothing is to be said.
@@ -60,19 +62,21 @@ _ENDS = frozenset(text[-size:] for text in _FRAGMENTS for size in range(_TELLING
 
 class Divided:
     """A block divided: ``loud``, its other lines (each ended by a newline); ``counts`` of the quiet ones by kind
-    (connections, accepted, sent); ``users`` who logged in; ``lines``: how many quiet ones there are."""
+    (connections, accepted, sent); ``users`` who logged in; ``lines``: how many there are in all."""
 
     __slots__ = ("loud", "counts", "users", "lines")
 
     def __init__(self, data: bytes):
         pieces = _POSTFIX.split(b"\n" + data)
-        codes = Counter(pieces[1::2])
-        self.counts = {name: codes[code] for code, name in _KINDS.items()}
+        # No two neighbouring codes make a third between them.
+        codes = b"".join(pieces[1::2])
+        self.counts = {name: codes.count(code) for code, name in _KINDS.items()}
         self.lines = len(pieces) // 2
         pieces = _DOVECOT.split(b"".join(pieces[::2]))
         self.users = [user for user in pieces[1::2] if user is not None]
         self.lines += len(pieces) // 2
         self.loud = b"".join(pieces[::2])[1:]
+        self.lines += self.loud.count(b"\n")
 
 
 def meant(text: bytes) -> bool:

@@ -59,14 +59,15 @@ class Signature:
         # None: every line has to be tried.
         self.literals = max(required[:1] + [hint] * bool(hint), key=literals.worth, default=None)
         # After a run of anything a choice is tried at every place: a line that holds none of its texts is better known before.
-        choices = (sorted(texts) for texts in required if len(texts) > 1 and texts.isdisjoint(self.literals))
+        choices = (sorted(texts) for texts in required if len(texts) > 1 and not any(text in known for text in texts for known in self.literals))
         self._also = next(choices, []) if b".*" in self.pattern.pattern else []
         # Whether it is searched in the lines of ordinary traffic too.
         self.all_lines = bool(spec.get("quiet")) or self.literals is None or any(quiet.meant(text) for text in self.literals)
 
     def search(self, line: bytes):
         """The match in one line, or None."""
-        line = line[:LONGEST_MATCHED]
+        if len(line) > LONGEST_MATCHED:
+            line = line[:LONGEST_MATCHED]
         if self._also:
             low = line.lower()
             if not any(text in low for text in self._also):
@@ -174,48 +175,58 @@ class Scanner:
         wanted = {text for signature in self._loud for text in signature.literals}
         self._presence = literals.Presence(wanted | (flow.literals if flow else set()))
 
-    def feed(self, block, clock) -> None:
-        """Count one block (window.Block); ``clock``: the Stamps of its text."""
+    def feed(self, block, clock) -> int:
+        """Count one block (window.Block); ``clock``: the Stamps of its text. Returns how many lines it holds."""
         divided = quiet.Divided(block.data)
         low = divided.loud.lower()
         present = self._presence.may_hold(low)
         if self._flow:
             self._flow.feed(block, divided, low, present, clock)
-        known: dict = {}
+        loud = _Lines(divided.loud, low)
         for signature in self._loud:
             wanted = present & signature.literals
             if wanted:
-                self._add(signature, divided.loud, _line_starts(low, wanted, known), block, clock)
-        low, known = block.data.lower() if self._all else b"", {}
-        for signature in self._all:
-            self._add(signature, block.data, _line_starts(low, signature.literals or {b""}, known), block, clock)
+                self._add(signature, loud.holding(wanted), block, clock)
+        if self._all:
+            lines = _Lines(block.data, block.data.lower())
+            for signature in self._all:
+                self._add(signature, lines.holding(signature.literals) if signature.literals else lines.lines, block, clock)
+        return divided.lines
 
-    def _add(self, signature, data, starts, block, clock):
-        hits = []
-        for start in starts:
-            line = data[start:data.find(b"\n", start)]
-            match = signature.search(line)
-            if match:
-                hits.append((line, match))
+    def _add(self, signature, lines, block, clock):
+        hits = [(line, match) for line, match in zip(lines, map(signature.search, lines)) if match]
         if hits:
             self.tallies.setdefault(signature.name, Tally()).add(hits, block, clock)
 
 
-def _line_starts(low, texts, known):
-    """Where the lines begin that hold one of ``texts``; ``known`` keeps the places of each."""
-    for text in texts:
-        if text not in known:
-            known[text] = _places(low, text)
-    return known[next(iter(texts))] if len(texts) == 1 else sorted(set().union(*(known[text] for text in texts)))
+class _Lines:
+    """The lines of a text, and which of them hold a text, looked for once for all signatures."""
 
+    def __init__(self, data: bytes, low: bytes):
+        self._low = low
+        self._low_lines: list = []
+        self._data = data
+        self._found: dict = {}
+        self._lines: list = []
 
-def _places(low, text):
-    starts = []
-    at = low.find(text)
-    while 0 <= at < len(low):
-        starts.append(low.rfind(b"\n", 0, at) + 1)
-        end = low.find(b"\n", at)
-        if end < 0:
-            break
-        at = low.find(text, end + 1)
-    return starts
+    @property
+    def lines(self) -> list:
+        if not self._lines:
+            # What follows the last newline is no line.
+            self._lines = self._data.split(b"\n")[:-1]
+            self._low_lines = self._low.split(b"\n")[:-1]
+        return self._lines
+
+    def holding(self, texts) -> list:
+        """The lines that hold one of ``texts`` (lower case), in order."""
+        numbers = [self._numbers(text) for text in texts]
+        numbers = numbers[0] if len(numbers) == 1 else sorted(set().union(*numbers))
+        return [self._lines[number] for number in numbers]
+
+    def _numbers(self, text):
+        if text not in self._found:
+            numbers = []
+            if text in self._low and self.lines:
+                numbers = [number for number, line in enumerate(self._low_lines) if text in line]
+            self._found[text] = numbers
+        return self._found[text]

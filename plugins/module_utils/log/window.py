@@ -90,7 +90,8 @@ class Block:
 
 @dataclass
 class Reading:
-    """What was read of one source. ``ordered`` is None when no line has a stamp; ``problem`` says why it is not ``complete``."""
+    """What was read of one source. ``lines`` is left to who looks at them; ``ordered`` is None when no line has a stamp;
+    ``problem`` says why it is not ``complete``."""
 
     source: str
     first: float | None = None
@@ -106,8 +107,7 @@ class Reading:
         self.problem = self.problem or problem
 
     def note(self, block: Block, clock: Stamps) -> None:
-        """Count a block that was handed on."""
-        self.lines += block.data.count(b"\n")
+        """Widen ``first`` and ``last`` by a block that is handed on."""
         for epoch in (first_time(block.data, clock), last_time(block.data, clock)):
             if epoch is not None:
                 self.first = epoch if self.first is None else min(self.first, epoch)

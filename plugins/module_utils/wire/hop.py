@@ -79,18 +79,20 @@ class Hop:
         transport = self._client.get_transport()
         try:
             return transport.open_channel("direct-tcpip", (target, port), ("127.0.0.1", 0), timeout=max(0.1, seconds))
-        except paramiko.SSHException as problem:
-            refusal = transport.refusal()
-            if refusal is None and isinstance(problem, paramiko.ChannelException):
-                refusal = problem.code, problem.text
-            if refusal is not None:
-                step, outcome = read_refusal(*refusal)
-                raise Stopped(step, outcome, refusal[1]) from None
-            if transport.is_active():
-                raise Stopped("connect", "timeout", "") from None
-            raise Stopped("vantage", "closed", f"{self.host}: {problem}") from None
-        except (OSError, EOFError) as problem:
-            raise Stopped("vantage", "closed", f"{self.host}: {problem}") from None
+        except (paramiko.SSHException, OSError, EOFError) as problem:
+            raise self._explained(transport, problem) from None
+
+    def _explained(self, transport, problem) -> Stopped:
+        import paramiko
+
+        # ChannelException has the reason and its standard text, and stands in where the server's words are not to be had.
+        refusal = transport.refusal() or (problem.args if isinstance(problem, paramiko.ChannelException) else None)
+        if refusal:
+            step, outcome = read_refusal(*refusal)
+            return Stopped(step, outcome, f"{self.host} would not connect: {refusal[1]}" if step == "vantage" else refusal[1])
+        if transport.is_active():
+            return Stopped("connect", "timeout", "timed out")
+        return Stopped("vantage", "closed", f"{self.host}: {problem}")
 
     def close(self) -> None:
         if self._client is not None:
@@ -118,7 +120,8 @@ class Hop:
             raise
         except (paramiko.SSHException, OSError, EOFError, ValueError) as problem:
             client.close()
-            raise Stopped("", _outcome(problem), f"{self.host}: {problem}") from None
+            words = "the host key has changed" if isinstance(problem, paramiko.BadHostKeyException) else problem
+            raise Stopped("", _outcome(problem), f"{self.host}: {words}") from None
         return client
 
     def _private_key(self):

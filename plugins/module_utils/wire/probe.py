@@ -249,12 +249,10 @@ class _Look:
             self.stream.start_tls(tls.verifying(self.options["ca_file"]) if verify else tls.accepting(), name)
             session = self.stream.tls
             entry["answer"] = f"{session.version()} {session.cipher()[0]}"
-        if doubt:
-            self.seen["tls"] = tls.facts(session, name, False, doubt.error, doubt.code)
-        else:
-            self.seen["tls"] = tls.facts(session, name, True if verify else None)
+        seen = tls.facts(session, name, False, doubt.error, doubt.code) if doubt else tls.facts(session, name, True if verify else None)
+        self.seen["tls"] = seen
         if self.options["verify"]:
-            self.journal.note("certificate", self.seen["tls"]["verified"], self.seen["tls"]["verify_error"] or "verified")
+            self.journal.note("certificate", seen["verified"], seen["verify_error"] or "verified")
 
     def _is_loopback(self):
         address = _numeric(self.seen["address"] or self.target["name"])
@@ -275,7 +273,7 @@ class _Look:
         """A password goes to the machine itself, or under TLS to a server that proved its name; else a hijacked name would collect it."""
         if self._is_loopback():
             return
-        seen = self.seen["tls"]
+        seen = self.seen.get("tls")
         if seen is None:
             raise Stopped("login", "no_starttls", "no password is sent without TLS")
         if not seen["verified"] and not login["unverified"]:

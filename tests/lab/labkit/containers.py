@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from labkit import hosts as known
-from labkit import images, place, podman, settings
+from labkit import place, podman, recipes, settings
 from labkit.settings import NAME, SUBNET, LabError
 
 # What systemd, nftables, fault injection (strace, mount), ping and sudo's audit message need beyond podman's default.
@@ -77,7 +77,7 @@ def create(host):
                  "--network", f"{NAME}:ip={host.address},mac={host.mac}", "--dns", "none", "--no-hosts",
                  # podman would put a tmpfs there, and the journal would not survive a reboot.
                  "--volume", "/var/log/journal"]
-    podman.run("create", *arguments, images.tag(host.image), "/sbin/init")
+    podman.run("create", *arguments, recipes.tag(host.image), "/sbin/init")
     root = podman.output("mount", host.container)
     try:
         place.personalise(host, root)

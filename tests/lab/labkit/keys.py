@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 import secrets
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,7 +14,8 @@ CA = STATE / "ca.pem"
 CA_KEY = STATE / "ca.key"
 SSH_KEY = STATE / "id_ed25519"
 KNOWN_HOSTS = STATE / "known_hosts"
-DAYS = 825
+HOST_DAYS = 825
+CA_DAYS = 3650
 RENEW_BEFORE = 60 * 86400
 # A certificate of a healthy host was not issued this minute.
 ISSUED_DAYS_AGO = 45
@@ -27,9 +29,12 @@ rand_serial = yes
 unique_subject = no
 default_md = sha256
 policy = anything
-x509_extensions = server
 [anything]
 commonName = supplied
+[authority]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
 [server]
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
@@ -52,13 +57,6 @@ def ssh_key(path, comment):
         tool("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", path)
 
 
-def authority():
-    """The instance's certificate authority."""
-    if not CA.exists():
-        tool("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", 3650, "-keyout", CA_KEY, "-out", CA,
-             "-subj", "/CN=Mail lab authority", "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
-
-
 def still_good(certificate):
     check = ["openssl", "x509", "-in", str(certificate), "-noout", "-checkend", str(RENEW_BEFORE)]
     return certificate.exists() and subprocess.run(check, capture_output=True, check=False).returncode == 0
@@ -68,21 +66,32 @@ def utc(seconds):
     return time.strftime("%Y%m%d%H%M%SZ", time.gmtime(seconds))
 
 
+def sign(kind, subject, key, certificate, days, *signer, names=""):
+    """A new key and a certificate of a `kind` in CA_CONFIG. `openssl ca`, since in Debian 12 no other command takes a start date."""
+    start = time.time() - ISSUED_DAYS_AGO * 86400
+    with tempfile.TemporaryDirectory(dir=STATE) as folder:
+        request, config = Path(folder, "request.pem"), Path(folder, "ca.cnf")
+        config.write_text(CA_CONFIG.format(folder=folder, names=names))
+        Path(folder, "index").touch()
+        tool("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={subject}", "-keyout", key,
+             "-out", request)
+        tool("openssl", "ca", "-batch", "-notext", "-config", config, "-extensions", kind, *signer, "-in", request, "-out", certificate,
+             "-startdate", utc(start), "-enddate", utc(start + days * 86400))
+
+
+def authority():
+    """The instance's certificate authority."""
+    if not CA.exists():
+        sign("authority", "Mail lab authority", CA_KEY, CA, CA_DAYS, "-selfsign", "-keyfile", CA_KEY, names="DNS:none")
+
+
 def certificate(folder, names):
     """key.pem and fullchain.pem in `folder` for `names`, the first one being the subject."""
-    key, chain = folder / "key.pem", folder / "fullchain.pem"
-    if still_good(chain):
-        return
-    request, config = folder / "request.pem", folder / "ca.cnf"
-    config.write_text(CA_CONFIG.format(folder=folder, names=", ".join(f"DNS:{name}" for name in names)))
-    (folder / "index").write_text("")
-    tool("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", request, "-subj", f"/CN={names[0]}")
-    start = time.time() - ISSUED_DAYS_AGO * 86400
-    tool("openssl", "ca", "-batch", "-notext", "-config", config, "-cert", CA, "-keyfile", CA_KEY, "-in", request, "-out", chain,
-         "-startdate", utc(start), "-enddate", utc(start + DAYS * 86400))
-    chain.write_text(chain.read_text() + CA.read_text())
-    for leftover in [request, config, *folder.glob("index*"), *folder.glob("????????????????????????????????????????.pem")]:
-        leftover.unlink()
+    chain = folder / "fullchain.pem"
+    if not still_good(chain):
+        alternatives = ", ".join(f"DNS:{name}" for name in names)
+        sign("server", names[0], folder / "key.pem", chain, HOST_DAYS, "-cert", CA, "-keyfile", CA_KEY, names=alternatives)
+        chain.write_text(chain.read_text() + CA.read_text())
 
 
 def dkim_key(domain):

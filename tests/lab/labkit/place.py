@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from labkit import images, keys, zones
+from labkit import keys, recipes, zones
 
 # As images/finish.sh has it: on a healthy host nothing changed lately.
 AGE = 45 * 86400
@@ -61,8 +61,8 @@ def trust(root):
 def personalise(host, root):
     """Write everything into the file system at `root`."""
     tokens = host.tokens()
-    for path, text in images.templates(host.image).items():
-        write(root, path, images.fill(text, tokens))
+    for path, text in recipes.templates(host.image).items():
+        write(root, path, recipes.fill(text, tokens))
     for path, content, owner, mode in personal_files(host, owners(root)):
         write(root, path, content, owner, mode)
     trust(root)

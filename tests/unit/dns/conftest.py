@@ -58,7 +58,7 @@ class NameServer:
     def _answer(self, packet, tcp):
         query = dns.message.from_wire(packet)
         question = query.question[0]
-        name = question.name.to_text(omit_final_dot=True).lower()
+        name = question.name.to_text().lower().rstrip(".")
         kind = question.rdtype.name
         self.asked.append((name, kind, tcp))
         entry = self.zone.get((name, kind), "no_data" if any(known == name or known.endswith("." + name) for known, _kind in self.zone) else "nxdomain")
@@ -86,6 +86,8 @@ class NameServer:
         while True:
             try:
                 packet, peer = self._datagrams.recvfrom(4096)
+                if not packet:
+                    return
                 reply = self._answer(packet, False)
                 if reply is not None:
                     self._datagrams.sendto(reply, peer)

@@ -100,4 +100,3 @@ def test_the_documented_result_is_the_result(port):
     documented = yaml.safe_load(mail_endpoint_info.RETURN)["endpoints"]["contains"]
     [seen] = run(endpoints=[{"name": "localhost", "port": port, "protocol": "smtp"}])["endpoints"]
     assert set(seen) == set(documented)
-

@@ -63,12 +63,12 @@ class Authority:
         return context
 
 
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory):
+@pytest.fixture(scope="session", name="authority")
+def _authority(tmp_path_factory):
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
-@pytest.fixture(scope="session")
-def good(authority):
+@pytest.fixture(scope="session", name="good")
+def _good(authority):
     """The context of a server that has a valid certificate for localhost."""
     return authority.issue("localhost", "127.0.0.1")

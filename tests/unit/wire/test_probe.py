@@ -16,8 +16,8 @@ FAST = {"connect": 1.0, "step": 0.25, "total": 2.0, "helo": "probe.example.test"
 PROTOCOLS = {"submission": dialogues.smtp, "imap": dialogues.imap, "pop3": dialogues.pop3, "sieve": dialogues.sieve}
 
 
-@pytest.fixture
-def look(authority, good):
+@pytest.fixture(name="look")
+def _look(authority, good):
     """Probe a script; the server's certificate is the good one."""
     def run(script, protocol="smtp", implicit_tls=False, context=good, options=None, **target):
         settled = dict(FAST, ca_file=authority.ca_file, **(options or {}))
@@ -246,7 +246,7 @@ def test_a_bad_certificate_is_seen_and_the_probe_goes_on(look, authority, names,
     assert [step["ok"] for step in seen["steps"] if step["step"] == "certificate"] == [False]
 
 
-def test_an_unknown_authority_is_not_verified(authority, good):
+def test_an_unknown_authority_is_not_verified(good):
     with ScriptedServer(dialogues.smtp(), good) as server:
         seen = probe({"name": "localhost", "port": server.port, "protocol": "smtp"}, FAST)
     assert (seen["tls"]["verified"], seen["tls"]["verify_code"], seen["tls"]["name_matches"]) == (False, 20, True)
@@ -488,7 +488,7 @@ def test_many_endpoints_are_probed_side_by_side(authority, good):
     assert seconds < 2
 
 
-def test_silent_servers_do_not_add_up(authority, good):
+def test_silent_servers_do_not_add_up():
     with ScriptedServer(lambda peer: peer.wait()) as server:
         began = time.monotonic()
         seen = probe_all([{"name": "localhost", "port": server.port, "protocol": "smtp"}] * 30, FAST)
