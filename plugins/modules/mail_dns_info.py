@@ -20,7 +20,7 @@ requirements:
 options:
   domains:
     description:
-      - The mail domains. At most 50.
+      - The mail domains. At most 200.
       - Names that the public DNS does not serve (C(.local), C(.internal), single labels) are left out, which RV(not_visible) says.
     type: list
     elements: str
@@ -42,7 +42,8 @@ options:
         required: true
       addresses:
         description:
-          - The addresses on its interfaces. With private addresses only, address translation is reckoned with, and an unknown public address is not called wrong.
+          - The addresses on its interfaces.
+          - With private addresses only, address translation is reckoned with, and an unknown public address is not called wrong.
         type: list
         elements: str
         default: []
@@ -154,7 +155,164 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-@SAMPLES@
+domains:
+  description: What DNS says of each domain. Where C(mx_error) is other than V(null) or V(no_data), nothing else was asked of it.
+  returned: always
+  type: dict
+  contains:
+    mx:
+      description:
+        - The MX hosts, in the order of their preference. Without an MX record the domain itself, when it has an address.
+        - C(ours) is whether its addresses are those of O(hosts), V(null) where that cannot be told. C(takes_mail) is what a host that is
+          not ours said to a recipient of the domain, C(answer) its words. C(cname) is the target when the name is an alias, which it must not be.
+      type: list
+      elements: dict
+      sample:
+        - preference: 10
+          host: mail.outside.test
+          addresses: [10.89.85.2]
+          cname: null
+          ours: false
+          takes_mail: false
+          answer: "reject 554 5.7.1 <postmaster@single.test>: Relay access denied"
+          error: null
+    mx_error:
+      description: Why there is no MX record. One of C(nxdomain), C(no_data), C(servfail), C(refused), C(timeout), C(garbage), C(no_answer), or null.
+      type: str
+      sample: null
+    null_mx:
+      description: Whether the domain says that it takes no mail (RFC 7505).
+      type: bool
+      sample: false
+    implicit_mx:
+      description: Whether the domain's own address stands in for an MX record (RFC 5321, 5.1).
+      type: bool
+      sample: false
+    nameservers:
+      description: The zone's own name servers, asked themselves. C(working) is null where they were not asked.
+      type: list
+      elements: dict
+      sample:
+        - {name: ns.outside.test, address: 10.89.85.2, working: true, serial: 1, error: ""}
+    ns_consistent:
+      description: Whether all that answer give the same MX records. Null when none answers us directly.
+      type: bool
+      sample: true
+    spf:
+      description:
+        - The SPF record (RFC 7208). C(lookups) counts those of all branches, C(permits) is the result for each of O(sending_addresses),
+          C(networks) and C(leans_on) are the networks and the names that the record itself gives.
+      type: dict
+      sample:
+        record: v=spf1 mx -all
+        valid: true
+        error: ""
+        count: 1
+        lookups: 1
+        networks: []
+        leans_on: [single.test]
+        permits: {10.89.85.10: fail}
+    dkim:
+      description: The record of each of O(dkim_keys) of the domain (RFC 6376). C(matches) is whether it holds the key that the host signs with.
+      type: list
+      elements: dict
+      sample:
+        - selector: lab1
+          domain: single.test
+          record_found: true
+          valid: true
+          revoked: false
+          testing: false
+          matches: true
+          key_bits: 2048
+          error: ""
+    dmarc:
+      description: The DMARC record (RFC 7489, RFC 9989), also one that stands above the domain, at C(found_at).
+      type: dict
+      sample:
+        record: v=DMARC1; p=quarantine; rua=mailto:postmaster@single.test
+        found_at: single.test
+        valid: true
+        policy: quarantine
+        alignment: {dkim: relaxed, spf: relaxed}
+        error: ""
+    mta_sts:
+      description: The MTA-STS record and, when fetched, the policy (RFC 8461). C(mx_match) is whether the policy allows every MX host.
+      type: dict
+      sample: {record: null, valid: null, id: null, policy: null, mx_match: null, error: ""}
+    tlsa:
+      description: The TLSA records of the MX hosts (RFC 7672). C(matches) is whether the certificate that is served now fits, null where not compared.
+      type: list
+      elements: dict
+      sample:
+        - {host: mail.single.test, port: 25, usage: 3, selector: 1, mtype: 1, matches: true, error: ""}
+hosts:
+  description: The addresses that DNS gives for the names of O(hosts).
+  returned: always
+  type: dict
+  sample:
+    mail.single.test: {addresses: [10.89.85.10], error: null}
+client_names:
+  description: The addresses of O(client_names). C(serves) is what a host that is not ours was seen to serve under the name.
+  returned: always
+  type: dict
+  sample:
+    imap.single.test: {addresses: [10.89.85.10], error: null, ours: true, serves: null, answer: ""}
+reverse:
+  description: The reverse names of O(sending_addresses), and whether one of them leads back to the address.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - {address: 10.89.85.10, names: [mail.single.test], forward_confirmed: true, error: null}
+blocklists:
+  description: Each of O(sending_addresses) on each of O(blocklists). C(error) is that the list said nothing that can be believed, for the reason in C(text).
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - {zone: bl.outside.test, address: 10.89.85.10, listed: true, answer: 127.0.0.4, error: false, text: "", reason: spam seen}
+resolvers:
+  description: The name servers that were asked. C(seconds) is the time of the quickest answer.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - {address: 10.89.85.2, working: true, error: "", seconds: 0.002}
+problems:
+  description:
+    - What is wrong, the gravest first. C(source) is the command that shows it again.
+    - C(severity) is C(error) for what breaks mail by itself, C(warning) for what breaks some of it or cannot be told for sure, C(info) for the rest.
+    - C(follows) is the C(id) of the problem that brings this one about, or empty. Repair that one first.
+    - "The ids are V(mx_missing), V(mx_wrong), V(mx_unresolvable), V(mx_cname), V(zone_unreachable), V(ns_inconsistent), V(ns_broken), V(name_missing),
+      V(name_wrong), V(host_name_missing), V(ptr_missing), V(ptr_mismatch), V(spf_missing), V(spf_multiple), V(spf_invalid), V(spf_omits_sender),
+      V(spf_too_many_lookups), V(dkim_missing), V(dkim_mismatch), V(dkim_revoked), V(dkim_weak), V(dmarc_missing), V(dmarc_invalid), V(mta_sts_invalid),
+      V(mta_sts_unreachable), V(mta_sts_mismatch), V(tlsa_mismatch), V(blocklisted), V(blocklist_broken), V(resolver_broken)."
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - id: mx_wrong
+      severity: error
+      subject: single.test
+      text: >-
+        the MX mail.outside.test of single.test (10.89.85.2) is not one of our hosts and does not take our mail:
+        reject 554 5.7.1 <postmaster@single.test>: Relay access denied
+      source: dig +short MX single.test @10.89.85.2
+      follows: ""
+    - id: spf_omits_sender
+      severity: info
+      subject: single.test
+      text: "the SPF record of single.test does not permit our address 10.89.85.10 (fail): v=spf1 mx -all"
+      source: dig +short TXT single.test @10.89.85.2
+      follows: mx_wrong
+not_visible:
+  description: What could not be seen or told, and why.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - "10.89.85.10 is a private address, and others see another one: its reverse name and SPF were not judged"
 """
 
 import traceback
@@ -190,8 +348,8 @@ def main():
     )
     try:
         found = looking.look(module.params)
-    except looking.LibraryMissing as problem:
-        module.fail_json(msg=missing_required_lib("dnspython"), exception="".join(traceback.format_exception(problem)))
+    except looking.LibraryMissing:
+        module.fail_json(msg=missing_required_lib("dnspython"), exception=traceback.format_exc())
     except looking.BadQuestion as problem:
         module.fail_json(msg=str(problem))
     module.exit_json(changed=False, failed=False, **found)

@@ -93,7 +93,7 @@ def assess(views: list, estate: dict, candidates: list, severity_rules=None) -> 
         agreed.append(True)
     faults = [item for item in candidates if item.cause.kind == "fault" and item.confidence >= 0.5]
     roots = [item for item in faults if item.root]
-    for item in faults:
+    for item in roots:
         journeys.update(item.cause.journeys)
         impacts.add(item.cause.impact)
         if item.host:

@@ -40,16 +40,25 @@ def system_servers() -> list:
 
 
 def together(jobs: dict) -> dict:
-    """Run the callables side by side; ``{key: what it returned}`` in the order of the jobs. The first failure is raised at the end."""
+    """Run the callables side by side; ``{key: what it returned}`` in the order of the jobs. The first failure is raised at the end.
+
+    Each call has workers of its own, so that jobs may call this again.
+    """
     done, failures = {}, []
+    waiting = list(reversed(list(jobs.items())))
 
-    def run(key, job):
-        try:
-            done[key] = job()
-        except Exception as failure:  # pylint: disable=broad-except
-            failures.append(failure)
+    def work():
+        while waiting:
+            try:
+                key, job = waiting.pop()
+            except IndexError:
+                return
+            try:
+                done[key] = job()
+            except Exception as failure:  # pylint: disable=broad-except
+                failures.append(failure)
 
-    threads = [threading.Thread(target=run, args=item, daemon=True) for item in jobs.items()]
+    threads = [threading.Thread(target=work, daemon=True) for _worker in range(min(len(waiting), _MOST_AT_ONCE))]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -57,7 +57,7 @@ def usable(exchanger: dict) -> bool:
     """Whether mail could go this way, as far as can be told."""
     if not exchanger["addresses"]:
         return exchanger["error"] not in _ABSENT
-    return exchanger["ours"] is True or exchanger["takes_mail"] is not False
+    return exchanger["ours"] is not False or exchanger["takes_mail"] is not False
 
 
 def exchangers(problems: Problems, domain: str, seen: dict, above: dict) -> None:
@@ -110,7 +110,7 @@ def _listed(problems: Problems, domain: str, mx: list) -> None:
         elif not item["addresses"]:
             problems.add("mx_unresolvable", "warning" if sure else "error", subject,
                          f"the name of the MX {host} of {domain} cannot be looked up ({item['error']})", "A", host)
-        elif item["ours"] is not True and item["takes_mail"] is False:
+        elif not usable(item):
             problems.add("mx_wrong", "error" if tried_first else "warning", subject,
                          f"the MX {host} of {domain} ({_addresses(item)}) is not one of our hosts and does not take our mail: {item['answer']}", "MX")
         elif item["ours"] is False and item["takes_mail"] is None and not sure:
@@ -130,10 +130,12 @@ def nameservers(problems: Problems, domain: str, seen: dict) -> None:
                              source=dig("SOA", domain, Server(item["address"])))
 
 
-def sender_policy(problems: Problems, domain: str, found: dict, judged: list) -> None:
-    """Judge SPF. ``judged`` are the sending addresses as others see them."""
-    results = {address: found["permits"].get(address) for address in judged}
-    passing = any(result == "pass" for result in results.values())
+def sender_policy(problems: Problems, domain: str, found: dict, senders: list) -> None:
+    """Judge SPF. ``senders`` are the sending addresses as others see them, one list a host.
+
+    A host none of whose addresses may send, while another host's may, sends for other domains.
+    """
+    results = {address: found["permits"].get(address) for addresses in senders for address in addresses}
     if found["count"] == 0 and not found["error"]:
         problems.add("spf_missing", "info", domain, f"{domain} has no SPF record", "TXT")
     elif found["count"] > 1:
@@ -145,11 +147,18 @@ def sender_policy(problems: Problems, domain: str, found: dict, judged: list) ->
                      f"the SPF record of {domain} takes {found['lookups']} DNS lookups; receivers stop at {MOST_LOOKUPS}", "TXT")
     elif found["valid"] is False or "permerror" in results.values():
         problems.add("spf_invalid", "error", domain, f"the SPF record of {domain} is invalid: {found['error'] or 'permerror'}", "TXT")
-    for address, result in results.items():
-        if result in ("fail", "softfail"):
-            severity = "error" if result == "fail" and not passing else "warning"
-            problems.add("spf_omits_sender", severity, domain, f"the SPF record of {domain} does not permit our address {address} ({result}): "
-                         f"{found['record']}", "TXT", follows=problems.cause(found["leans_on"]))
+    passing = [addresses for addresses in senders if any(results[address] == "pass" for address in addresses)]
+    omitted = [address for addresses in passing or senders for address in addresses if results[address] in ("fail", "softfail")]
+    if omitted:
+        severity = "warning" if passing or all(results[address] == "softfail" for address in omitted) else "error"
+        problems.add("spf_omits_sender", severity, domain, f"the SPF record of {domain} does not permit our {_some(omitted)} ({results[omitted[0]]}): "
+                     f"{found['record']}", "TXT", follows=problems.cause(found["leans_on"]))
+
+
+def _some(addresses: list) -> str:
+    """The first of them, and how many more there are."""
+    shown = ", ".join(addresses[:3])
+    return f"{shown} and {len(addresses) - 3} more addresses" if len(addresses) > 3 else f"address {shown}" if len(addresses) == 1 else f"addresses {shown}"
 
 
 def signing_keys(problems: Problems, domain: str, keys: list) -> None:
@@ -217,7 +226,7 @@ def client_names(problems: Problems, seen: dict) -> None:
             if look["error"] != "no_answer":
                 problems.add("name_missing", "error", name, f"{name}, which mail programs use, does not resolve ({look['error']})", "A",
                              follows=problems.cause([name]) or next((problems.dead[zone] for zone in parents(name) if zone in problems.dead), ""))
-        elif look["ours"] is not True and look["serves"] is False:
+        elif look["ours"] is False and look["serves"] is False:
             problems.add("name_wrong", "error", name,
                          f"{name} leads to {_addresses(look)}, which is not one of our hosts and serves no mail for that name ({look['answer']})", "A")
             problems.broken.setdefault(name, "name_wrong")
@@ -231,11 +240,15 @@ def host_names(problems: Problems, hosts: dict) -> None:
             problems.add("host_name_missing", "info", name, f"the mail host's own name {name} is not in DNS", "A")
 
 
-def reverse_names(problems: Problems, entries: list, judged: list) -> None:
-    """Judge PTR records of the addresses that others see. While one sending address is right, mail may leave by that one."""
-    entries = [item for item in entries if item["address"] in judged]
-    right = any(item["forward_confirmed"] for item in entries)
-    severity = "warning" if right else "error"
+def reverse_names(problems: Problems, entries: list, senders: list) -> None:
+    """Judge PTR records of ``senders``, as of ``sender_policy``. While one address of a host is right, its mail may leave by that one."""
+    looks = {item["address"]: item for item in entries}
+    for addresses in senders:
+        _reverse_names(problems, [looks[address] for address in addresses if address in looks])
+
+
+def _reverse_names(problems: Problems, entries: list) -> None:
+    severity = "warning" if any(item["forward_confirmed"] for item in entries) else "error"
     for item in entries:
         if not item["names"] and item["error"] in _ABSENT:
             problems.add("ptr_missing", severity, item["address"], f"our address {item['address']} has no reverse name ({reverse(item['address'])})", "PTR")

@@ -15,7 +15,9 @@ from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 # Seconds: for one question, and for all of them.
 TIMEOUT, DEADLINE = 4.0, 20.0
-_MOST = {"domains": 50, "hosts": 50, "sending_addresses": 50, "dkim_keys": 100, "blocklists": 20, "client_names": 20}
+_MOST = {"domains": 200, "hosts": 300, "sending_addresses": 300, "dkim_keys": 500, "blocklists": 20, "client_names": 20}
+# Of these a part is worse than nothing: what is left out would be taken for not ours.
+_WHOLE = ("hosts", "sending_addresses")
 _LEAST_LEFT = 3.0
 _MOST_EXCHANGERS = 10
 _MOST_NAMESERVERS = 6
@@ -87,8 +89,9 @@ def _checked(given: dict) -> dict:
         wanted["not_visible"].append(f"{name} is a name for inside use, which the public DNS does not serve: not looked up")
     for key, most in _MOST.items():
         if len(wanted[key]) > most:
-            wanted["not_visible"].append(f"only the first {most} of {len(wanted[key])} {key} were looked at")
-            del wanted[key][most:]
+            kept = 0 if key in _WHOLE else most
+            wanted["not_visible"].append(f"{kept or 'none'} of {len(wanted[key])} {key} were looked at: at most {most} can be")
+            del wanted[key][kept:]
     return wanted
 
 
@@ -266,12 +269,15 @@ class _Look:
         for domain, seen in found["domains"].items():
             for entry in seen["mx"]:
                 entry["ours"] = estate.owns(entry["host"], entry["addresses"])
-                if entry["ours"] is not True and entry["addresses"] and estate.names:
+                if entry["ours"] is None and entry["addresses"] and estate.names:
+                    self.not_visible.append(f"whether the MX {entry['host']} ({entry['addresses'][0]}) is ours cannot be told: "
+                                            "our hosts show private addresses only")
+                if entry["ours"] is False:
                     jobs["mx", domain, entry["host"]] = lambda entry=entry, domain=domain: self._takes_mail(entry, domain, open_25)
             jobs["tlsa", domain, ""] = lambda seen=seen: self._tlsa(seen)
         for name, entry in found["client_names"].items():
             entry.update(ours=estate.owns(name, entry["addresses"]), serves=None, answer="")
-            if entry["ours"] is not True and entry["addresses"] and estate.names:
+            if entry["ours"] is False:
                 jobs["name", name, ""] = lambda name=name, entry=entry: self._serves(name, entry)
         asking.together(jobs)
         for seen in found["domains"].values():
@@ -310,6 +316,10 @@ class _Look:
                                  for address in wanted["sending_addresses"] if address not in judged]
         certificates = {item.get("address"): ((item.get("tls") or {}).get("certificate") or {}).get("names")
                         for item in wanted["served"] if item.get("port") == 25}
+        # Addresses of no known host are taken as one host's.
+        owned = {address: place for place, host in enumerate(wanted["hosts"]) for address in host["addresses"]}
+        places = dict.fromkeys(owned.get(address) for address in judged)
+        senders = [[address for address in judged if owned.get(address) == place] for place in places]
         for domain, seen in found["domains"].items():
             judge.exchangers(problems, domain, seen, found["domains"])
             judge.nameservers(problems, domain, seen)
@@ -317,14 +327,14 @@ class _Look:
         for domain, seen in found["domains"].items():
             if seen["mx_error"] in _FAILED or seen["mx_error"] == "nxdomain":
                 continue
-            judge.sender_policy(problems, domain, seen["spf"], judged)
+            judge.sender_policy(problems, domain, seen["spf"], senders)
             judge.signing_keys(problems, domain, seen["dkim"])
             judge.alignment_policy(problems, domain, seen["dmarc"])
             names_served = {entry["host"]: certificates[address] for entry in seen["mx"] for address in entry["addresses"] if certificates.get(address)}
             judge.strict_transport(problems, domain, seen["mta_sts"], seen["mx"], names_served)
             judge.pinned_keys(problems, domain, seen["tlsa"], self.authenticated, self.asker.validating)
         judge.host_names(problems, found["hosts"])
-        judge.reverse_names(problems, found["reverse"], judged)
+        judge.reverse_names(problems, found["reverse"], senders)
         judge.lists(problems, found["blocklists"])
         return problems.ordered()
 

@@ -1,7 +1,7 @@
 """Which addresses are ours, and which of them others see. Pure functions over what the hosts and DNS say.
 
 Behind address translation a host does not know the address that the world sees. So ``ours`` has three values, and what
-cannot be told is left open rather than called wrong.
+cannot be told is left open rather than called wrong: a host of ours that is down looks like one that is not ours.
 """
 from __future__ import annotations
 

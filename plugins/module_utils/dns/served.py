@@ -98,17 +98,17 @@ def takes_mail(host: str, address: str, domain: str, port_25_open: bool, patienc
     return None, said
 
 
-def serves_clients(name: str, address: str, patience: float = 6.0) -> tuple:
+def serves_clients(name: str, address: str, patience: float = 8.0) -> tuple:
     """Whether a mail service for ``name`` answers at ``address``, as behind a load balancer: ``(True, False or None, what was seen)``.
 
-    Only a certificate for the name proves it. Silence of a public address may be a filter near us.
+    Only a certificate for the name proves it; a certificate for others, or nothing there at all, disproves it.
     """
     targets = [{"name": name, "address": address, "protocol": protocol} for protocol in _CLIENT_PORTS]
-    seen = wire_probe.probe_all(targets, {"verify": False, "connect": 3.0, "step": 4.0, "total": patience, "overall": patience})
+    seen = wire_probe.probe_all(targets, {"verify": False, "connect": 4.0, "step": 4.0, "total": patience, "overall": patience})
     secured = [item for item in seen if item["tls"]]
     said = clean("; ".join(f"{item['port']}: {item['outcome']}" for item in seen), 200)
     if any(item["tls"]["name_matches"] for item in secured):
         return True, said
     if secured or all(item["outcome"] == "refused" for item in seen):
         return False, said
-    return (None if names.is_global(address) or any(item["ok"] for item in seen) else False), said
+    return (False if all(item["outcome"] == "unreachable" for item in seen) and not names.is_global(address) else None), said

@@ -5,6 +5,7 @@ bounce; exp= is not fetched, as it decides nothing.
 """
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from dataclasses import dataclass, field
@@ -127,7 +128,8 @@ def _mechanism(qualifier: str, name: str, rest: str, text: str) -> Term:
     return Term(qualifier, name, _domain_spec(rest[1:]) if rest else "", prefix4, prefix6, text)
 
 
-def parse(record: str) -> list:
+@functools.lru_cache(maxsize=1024)
+def parse(record: str) -> tuple:
     """The terms of a record (4.6.1, 12). Raises SpfError, for mistakes anywhere in it."""
     terms: list = []
     for text in [word for word in record.split(" ")[1:] if word]:
@@ -146,7 +148,7 @@ def parse(record: str) -> list:
             terms.append(_mechanism(qualifier or "+", name.lower(), rest, text))
         else:
             raise SpfError("permerror", f"{clean(text, 60)!r}: there is no mechanism {clean(name, 40)!r}")
-    return terms
+    return tuple(terms)
 
 
 def record_of(domain: str, ask) -> tuple:
@@ -158,7 +160,7 @@ def record_of(domain: str, ask) -> tuple:
     return (records[0] if records else None), len(records)
 
 
-def _terms_of(domain: str, ask) -> list | None:
+def _terms_of(domain: str, ask) -> tuple | None:
     record, count = record_of(domain, ask)
     if count > 1:
         raise SpfError("permerror", f"{domain} has {count} SPF records")
@@ -310,7 +312,7 @@ def survey(domain: str, ask) -> Survey:
     return found
 
 
-def _survey(terms: list, domain: str, ask, found: Survey) -> None:
+def _survey(terms: tuple, domain: str, ask, found: Survey) -> None:
     """Count the lookups of ``terms`` and of all that they lead to."""
     final = any(term.name == "all" for term in terms)
     for term in terms:

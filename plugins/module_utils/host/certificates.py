@@ -190,7 +190,8 @@ def _key(pair: Pair, context) -> dict:
         holder.load_cert_chain(pair.cert, pair.key)
         facts["key_matches"] = True
     except ssl.SSLError as problem:
-        mismatch = problem.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH")
+        # OpenSSL 3 drops the certificate when the key does not fit, and then misses it.
+        mismatch = problem.reason in ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
         facts.update(key_matches=False if mismatch else None, key_error=clean(problem.reason or problem, 160))
     except OSError:
         pass

@@ -92,14 +92,14 @@ def parse_journal(text: str) -> list:
         try:
             entry = json.loads(line)
             epoch = int(entry["__REALTIME_TIMESTAMP"]) / 1000000
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             continue
         message = entry.get("MESSAGE")
         if entry.get("_COMM") == "sudo":
             match = _ASKED.match(message) if isinstance(message, str) else None
             asked += [(epoch, match.group(1), match.group(2))] if match else []
             continue
-        unit, action = entry.get("UNIT"), _MESSAGES.get(entry.get("MESSAGE_ID"))
+        unit, action = entry.get("UNIT"), _MESSAGES.get(str(entry.get("MESSAGE_ID")))
         if isinstance(unit, str) and action and _MAIL_UNIT.match(unit):
             name = re.split(r"[@.]", unit)[0]
             by = next((who for moment, who, words in reversed(asked) if 0 <= epoch - moment < 30 and (name in words or re.match(r"(?:apt|dpkg)", words))), None)

@@ -27,10 +27,10 @@ _MOST_ANSWER = 8192
 # Milter protocol (libmilter/mfdef.h): option negotiation, version 6, all actions and all steps offered; then quit.
 _MILTER_OPTIONS = struct.pack(">IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF)
 _MILTER_QUIT = struct.pack(">Ic", 1, b"Q")
-# SMTPD_POLICY_README: a connection from the host itself, before any sender or recipient is known.
+# SMTPD_POLICY_README: a connection from the host itself. Without a recipient there is nothing that a greylist could remember.
 _POLICY_REQUEST = (
     b"request=smtpd_access_policy\nprotocol_state=CONNECT\nprotocol_name=ESMTP\nclient_address=127.0.0.1\nclient_name=localhost\n"
-    b"reverse_client_name=localhost\nhelo_name=\nsender=\nrecipient=\nrecipient_count=0\nqueue_id=\ninstance=mailops.0\nsize=0\netrn_domain=\n\n"
+    b"reverse_client_name=localhost\nhelo_name=\nsender=\ninstance=mailops.0\nsize=0\n\n"
 )
 # RFC 4511: an anonymous bind, then unbind.
 _LDAP_BIND = bytes.fromhex("300c020101600702010304008000")

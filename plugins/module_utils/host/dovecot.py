@@ -41,7 +41,7 @@ def parse(text: str, include=None, depth: int = 0) -> list:
 
 
 def _parse(text, include, depth, found, opened, counts):
-    for raw in re.sub(r"\\\n\s*", " ", text).splitlines():
+    for raw in re.sub(r"\s*\\\n\s*", " ", text).splitlines():
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
@@ -59,6 +59,9 @@ def _parse(text, include, depth, found, opened, counts):
                 counts[words[0]] = number + 1
                 found += [((words[0], str(number), "name"), word) for word in words[1:]]
                 words = [words[0], str(number)]
+            if words[0].endswith("_listener"):
+                # Its block may be empty, and it is there all the same.
+                found.append((tuple(word for block in opened for word in block) + tuple(words) + ("name",), words[-1]))
             if not line.endswith("}"):
                 opened.append(tuple(words))
         else:
@@ -80,8 +83,24 @@ def public(pairs: list) -> list:
     return kept
 
 
+def normal(pairs: list) -> list:
+    """The settings of Dovecot 2.4 under flat names: lists that it prints as a block (``protocols { imap = yes }``), and ``ssl_server { cert_file = … }``."""
+    found: list = []
+    lists: dict = {}
+    for path, value in pairs:
+        if len(path) == 2 and path[0] in ("protocols", "auth_mechanisms"):
+            if value == "yes":
+                lists.setdefault(path[0], []).append(path[1])
+        elif len(path) > 1 and path[-2] == "ssl_server":
+            found.append((path[:-2] + (f"ssl_server_{path[-1]}",), value))
+        else:
+            found.append((path, value.replace("$SET:", "$")))
+    return found + [((name,), " ".join(values)) for name, values in lists.items()]
+
+
 def dotted(pairs: list) -> dict:
-    return {".".join(path): value for path, value in pairs}
+    """``{dotted name: value}``, without the names of listeners, which their blocks already bear."""
+    return {".".join(path): value for path, value in pairs if not (path[-1] == "name" and path[-3:-2] and path[-3].endswith("_listener"))}
 
 
 def parse_complaints(text: str) -> dict:
@@ -142,7 +161,10 @@ def _ask(context) -> dict | None:
     if not own:
         # It dies on the files: then its built-in settings, which it still tells, under what the files say by our own reading.
         own, all_of_it = _from_files(context, config_file), parse(context.run("doveconf", "-d", timeout=_ASK_SECONDS).out)
-    own, pairs = public(own), public(all_of_it)
+    if any(path == ("dovecot_config_version",) for path, _value in own):
+        # Of services, 2.4 tells the built-in settings only when asked.
+        all_of_it += parse(context.run("doveconf", "-a", "service", timeout=_ASK_SECONDS).out)
+    own, pairs = public(normal(own)), public(normal(all_of_it))
     # Both list the passdbs; those that are set stand in both, with the same numbers.
     values = dict(dotted(pairs), **dotted(own))
     # Only -x opens the files that settings refer to, and only its verdict is kept: it prints their contents.
@@ -202,7 +224,7 @@ def listeners(pairs: list) -> list:
     found = []
     for (service, kind, name), block in sorted(blocks.items()):
         protocol = values.get(("service", service, "protocol"), "")
-        if protocol and protocol not in enabled and not (protocol == "submission" and "submission" in enabled):
+        if protocol and protocol not in enabled:
             continue
         entry = {"service": service, "name": clean(name), "kind": kind.partition("_")[0], "path": None, "address": None, "port": None,
                  "ssl": block.get("ssl") == "yes", "protocol": protocol or None, "user": None, "group": None, "mode": None}

@@ -13,7 +13,7 @@ _WANTED = ("primary_hostname", "qualify_domain", "spool_directory", "log_file_pa
            "timeout_frozen_after", "ignore_bounce_errors_after", "disable_ipv6", "dns_ipv4_lookup", "host_lookup")
 _DOMAIN_LISTS = ("local_domains", "relay_to_domains")
 _DOMAIN = re.compile(r"^[a-z0-9_-]+(?:\.[a-z0-9_-]+)+$", re.I)
-_PLACE = re.compile(r"Exim configuration error(?: in line (?P<line>\d+) of (?P<file>\S+))?:?\s*(?P<text>.*)", re.S)
+_PLACE = re.compile(r"Exim configuration error(?: in line (?P<line>\d+) of (?P<file>[^\s:]+))?:?\s*(?P<text>.*)", re.S)
 
 
 def is_installed() -> bool:
@@ -51,11 +51,11 @@ def parse_settings(text: str) -> dict:
     return values
 
 
-def parse_domains(text: str) -> tuple:
-    """``(domains, complete)`` of a named domain list (specification, chapter 10); lookups in it cannot be listed."""
+def parse_domains(text: str, hostname: str = "") -> tuple:
+    """``(domains, complete)`` of a named domain list (specification, chapter 10), in which ``@`` is the host itself; lookups in it cannot be listed."""
     _name, _equals, value = text.partition("=")
     words = [word.strip() for word in re.split(r"(?<!:):(?!:)|;", value)] if value else []
-    found = [word.lower() for word in words if _DOMAIN.match(word)]
+    found = [word.lower() for word in (hostname if word == "@" else word for word in words) if _DOMAIN.match(word)]
     return found, not any(";" in value or word.startswith(("dsearch", "lsearch", "mysql", "pgsql", "ldap", "/", "+", "${")) for word in words)
 
 
@@ -84,7 +84,7 @@ def collect(context) -> dict:
     if checked.ok:
         result["settings"] = parse_settings(context.run(program, "-bP", *_WANTED, timeout=8).out)
         for group, name in zip(("local", "relay"), _DOMAIN_LISTS):
-            domains, complete = parse_domains(context.run(program, "-bP", "+" + name, timeout=8).out)
+            domains, complete = parse_domains(context.run(program, "-bP", "+" + name, timeout=8).out, result["settings"].get("primary_hostname", ""))
             result["accepts"][group] = domains
             result["accepts"]["complete"] = result["accepts"]["complete"] and complete
         result["domains"] = sorted(set(result["accepts"]["local"]) | set(result["accepts"]["relay"]))

@@ -97,15 +97,17 @@ def state(facts: dict, described: dict) -> dict:
         for name in names:
             data = data.get(name) if isinstance(data, dict) else None
         return data
+    # A configuration that its own program cannot read tells settings half: nothing is compared with it.
+    unread = {name for name in ("postfix", "dovecot") if part(name, "errors")}
     return {
         "units": {item["unit"]: {"enabled": item.get("enabled"), "running": item.get("running")} for item in part("services", "units") or [] if item.get("present")},
         "listeners": [{"port": item["port"], "address": item["address"], "loopback": item.get("loopback"), "process": item.get("process")}
                       for item in part("listeners", "tcp") or [] if item.get("mail")],
         "settings": {
-            "postfix": dict(part("postfix", "settings") or {}),
+            "postfix": {} if "postfix" in unread else dict(part("postfix", "settings") or {}),
             "master": {f"{item['service']}/{item['type']}": " ".join([str(item.get("command") or "")] + [f"-o {k}={v}" for k, v in sorted((item.get("overrides") or {}).items())])
-                       for item in part("postfix", "masters") or []},
-            "dovecot": dict(part("dovecot", "settings") or {}),
+                       for item in ([] if "postfix" in unread else part("postfix", "masters") or [])},
+            "dovecot": {} if "dovecot" in unread else dict(part("dovecot", "settings") or {}),
         },
         "packages": {item["name"]: item["version"] for item in part("packages", "mail") or []},
         "mounts": {item["mount"]: {"device": item.get("device"), "read_only": item.get("read_only")} for item in part("storage", "filesystems") or []},

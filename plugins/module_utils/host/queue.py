@@ -74,7 +74,8 @@ def _moment(entry: dict) -> float | None:
 
 
 def _recipients(entry: dict) -> list:
-    return [item for item in entry.get("recipients") or [] if isinstance(item, dict)]
+    listed = entry.get("recipients")
+    return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
 
 
 def _oldest(entries: list, now: float) -> int | None:

@@ -17,7 +17,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 @dataclass(frozen=True)
 class Service:
-    """One service: the ``units`` it may have, the real one first; ``processes`` are the names (ps(1)) that show it runs.
+    """One service: the ``units`` it may have, the likeliest first; ``processes`` are the names (ps(1)) that show it runs.
 
     ``oneshot``: it does its work and ends (a firewall), so that its unit's state is the truth.
     ``ports``: where it listens when it does its work; any of them will do.
@@ -32,7 +32,7 @@ class Service:
 
 
 KNOWN = (
-    Service("mta", "postfix", ("postfix@-.service", "postfix.service"), ("master",), ports=(25, 465, 587)),
+    Service("mta", "postfix", ("postfix.service", "postfix@-.service"), ("master",), ports=(25, 465, 587)),
     Service("mta", "exim", ("exim4.service", "exim.service"), ("exim4", "exim"), ports=(25, 465, 587)),
     Service("mta", "sendmail", ("sendmail.service",), ("sendmail-mta", "sendmail"), ports=(25, 587)),
     Service("mta", "opensmtpd", ("opensmtpd.service", "smtpd.service"), ("smtpd",), ports=(25, 465, 587)),
@@ -111,12 +111,27 @@ def _moment(block: dict, name: str, now: float, monotonic: float) -> float | Non
 
 
 def _choose(service: Service, blocks: dict) -> dict:
-    """The unit that stands for the service: the first that is loaded or masked and does something; a oneshot wrapper only when there is no other."""
+    """The unit that stands for the service: of those that are loaded or masked, one that is up, else the first; a oneshot wrapper only when there is no other.
+
+    Debian 12 runs Postfix by postfix@-.service, with a oneshot postfix.service before it; Debian 13 has both and runs the plain one.
+    """
     there = [blocks[unit] for unit in service.units if blocks.get(unit, {}).get("LoadState") not in (None, "", "not-found")]
-    real = [block for block in there if block.get("Type") != "oneshot" or service.oneshot]
-    # A masked unit has no type: its file is a link to /dev/null. It says nothing while another, real one is loaded.
-    loaded = [block for block in real if block.get("LoadState") == "loaded"]
-    return (loaded or real or there or [{}])[0]
+    real = [block for block in there if service.oneshot or _type(block) != "oneshot"]
+    real.sort(key=lambda block: block.get("ActiveState") not in ("active", "reloading", "activating"))
+    return (real or there or [{}])[0]
+
+
+def _type(block: dict) -> str:
+    """The unit's type. Of a masked one systemd does not know it, for its file is hidden: then from the package's file."""
+    name = str(block.get("Id"))
+    if block.get("LoadState") == "masked" and name != "None":
+        for folder in ("/usr/lib/systemd/system", "/lib/systemd/system"):
+            try:
+                with open(f"{folder}/{name}", encoding="utf-8", errors="replace") as stream:
+                    return "oneshot" if re.search(r"^Type\s*=\s*oneshot", stream.read(65536), re.M) else ""
+            except OSError:
+                continue
+    return block.get("Type", "")
 
 
 def _enabled(service: Service, block: dict, blocks: dict) -> str | None:
@@ -205,7 +220,7 @@ def _entry(service: Service, blocks: dict, by_unit: dict, clock: tuple, needed: 
     if running and masters:
         # The oldest process that bears its name: a unit does not know of a daemon that was started by hand.
         entered = _processes.started(min(masters, key=lambda process: process.start))
-    name = block.get("Id") or service.units[-1]
+    name = block.get("Id") or service.units[0]
     main = block.get("MainPID", "0")
     return {
         "role": service.role, "name": service.name, "unit": name, "present": True, "running": running,

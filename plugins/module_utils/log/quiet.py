@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import re
 
-# "Nov 23 20:51:07 host postfix/smtpd[123]: ", or with a stamp of RFC 3339 or the journal's, then the queue id.
-_POSTFIX_HEAD = rb"\n(?:[A-Z].{14}|[0-9]{4}-.{14}[^ ]{1,16}|[0-9]{9,10}\.[0-9]{6}) [^ ]* postfix[^[]{1,24}\[[0-9]*\]: (?:[0-9A-Za-z]*: )?"
+# "Nov 23 20:51:07", "2026-11-23T20:51:07.123456+00:00" (or with a space), the journal's "1795467067.123456".
+_STAMP = rb"\n(?:[A-Z].{14}|[0-9]{4}-.{14}[^ ]{0,16}|[0-9]{9,10}\.[0-9]{6})"
+# "STAMP host postfix/smtpd[123]: ", then the queue id.
+_POSTFIX_HEAD = _STAMP + rb" [^ ]* postfix[^[]{1,24}\[[0-9]*\]: (?:[0-9A-Za-z]*: )?"
 _POSTFIX_TAILS = (
     rb"connect from [^\n]*\]\n",
     rb"disconnect from ",
@@ -31,7 +33,8 @@ _POSTFIX_TAILS = (
 _POSTFIX = re.compile(_POSTFIX_HEAD + rb"(?=" + rb"|".join(_POSTFIX_TAILS) + rb")(..)[^\n]*")
 _KINDS = {b"co": "connections", b"me": "accepted", b"to": "sent"}
 _DOVECOT = re.compile(
-    rb"\n(?:[0-9]{9,10}\.[^\n:]*:|[^\n:]*:[^\n:]*:[^\n:]*:(?:[^\n:]*:)?) (?:[a-z0-9]+-login: (?:Info: )?Log(?:in|ged in): user=<([^>\n]*)>[^\n]*"
+    # Without host and "dovecot:" in a file that Dovecot writes itself.
+    _STAMP + rb"(?: [^ ]* dovecot:)? (?:[a-z0-9]+-login: (?:Info: )?Log(?:in|ged in): user=<([^>\n]*)>[^\n]*"
     rb"|[a-z0-9]+\([^\n]*>: (?:Info: )?(?:Disconnected: Logged out |Logged out |Disconnected: Connection closed \()[^\n]*"
     rb"|lmtp\([0-9]+\): (?:Info: )?(?:Connect from |Disconnect from [^\n]*: Logged out )[^\n]*)"
 )

@@ -195,8 +195,9 @@ def _read(stream, path, status, since, until, budget, reading, zone):
         spans = [(max(0, status.st_size - _UNSTAMPED_TAIL), status.st_size, False)] if status.st_mtime >= since else []
     # Years are told apart by the window: what was found lies in it.
     end = min(until, status.st_mtime)
-    clock = Stamps(end, max(end - 180 * DAY, (since + end) / 2), zone)
+    clock = Stamps(status.st_mtime, max(end - 180 * DAY, (since + end) / 2), zone)
     keep = _Filter(since, until, clock)
+    spans = [(_past_hole(stream.fileno(), begin, end), end, tested) for begin, end, tested in spans]
     for begin, end, tested in _newest(spans, budget, reading):
         for block in whole_lines(_chunks_at(stream.fileno(), begin, end, budget, reading), path, begin):
             if begin and reading.ordered is None and block.offset == begin:
@@ -209,6 +210,14 @@ def _read(stream, path, status, since, until, budget, reading, zone):
                 yield kept, clock
     if keep.disordered:
         reading.ordered = False
+
+
+def _past_hole(handle, begin, end):
+    """Where data begins: a log that was truncated under its writer starts with a hole, which would be read as gigabytes of NUL."""
+    try:
+        return min(end, os.lseek(handle, begin, os.SEEK_DATA))
+    except OSError:
+        return begin
 
 
 def _newest(spans, budget, reading):
@@ -306,17 +315,16 @@ class _Filter:
         self._latest = float("-inf")
 
     def fits(self, block: Block) -> bool:
-        """Whether a block that should lie in the window wholly does so, by its first and last stamp; it is remembered."""
+        """Whether a block lies in the window wholly, by its first and last stamp. If not, its lines are to be tested (``of``)."""
         first, last = first_time(block.data, self._clock), last_time(block.data, self._clock)
         if first is None:
             return self.inside
-        if first < self._latest - _JITTER or last < first - _JITTER:
-            self.disordered = True
-        self._latest = max(self._latest, last)
-        if self._since <= first <= self._until and self._since <= last <= self._until and not self.disordered:
-            self.inside = True
-            return True
-        return False
+        self.disordered = self.disordered or first < self._latest - _JITTER or last < first - _JITTER
+        if self.disordered or not self._since <= first <= last <= self._until:
+            return False
+        self._latest = last
+        self.inside = True
+        return True
 
     def of(self, block: Block):
         """The runs of lines in ``block`` that belong to the window, as blocks."""
@@ -444,6 +452,9 @@ class Seeker:
                 place = shift + found.end()
                 if place >= bound:
                     return None
+                if found.end() + LONGEST_STAMP > len(text) and len(text) >= size:
+                    # Perhaps cut within the stamp: with more of the file it is read whole.
+                    break
                 epoch = clock.read(text, found.end())
                 if epoch is not None:
                     self._known[place] = epoch

@@ -69,7 +69,7 @@ def check_build_machine():
         raise LabError("mmdebstrap is missing: apt-get install mmdebstrap (all packages: tests/lab/packages.txt)")
     for folder in (podman.output("info", "--format", "{{.Store.GraphRoot}}"), tempfile.gettempdir()):
         if shutil.disk_usage(folder).free < FREE_BYTES:
-            raise LabError(f"less than {FREE_BYTES >> 30} GiB free in {folder}: free some space (`lab clean` removes the lab's images)")
+            raise LabError(f"less than {FREE_BYTES >> 30} GiB free in {folder}: free some space (`lab clean` removes old images)")
 
 
 def build_one(name, say):
@@ -85,10 +85,10 @@ def build_one(name, say):
     say(f"built image {name} in {time.monotonic() - started:.0f} s")
 
 
-def remove_all(say):
-    """Remove every image of the lab that no container uses."""
+def clean(say, current_too):
+    """Remove images of older recipes, and with `current_too` those of the present ones, as far as no container uses them."""
+    kept = set() if current_too else {tag(name) for name in PARENTS}
     for image in podman.output("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=localhost/mail-lab-*").split():
-        if podman.run("rmi", image, check=False).returncode == 0:
-            say(f"removed {image}")
-        else:
-            say(f"kept {image}: in use, or the parent of one in use")
+        if image not in kept:
+            removed = podman.run("rmi", image, check=False).returncode == 0
+            say(f"removed {image}" if removed else f"kept {image}: in use")

@@ -23,7 +23,7 @@ def explain(arguments, stderr):
     """One line for a failed podman call."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     if "no space left on device" in stderr.lower():
-        return "the disk is full: free some space (`df -h /var/lib/containers`; `lab clean` removes the lab's images)"
+        return "the disk is full: free some space (`df -h /var/lib/containers`; `lab clean` removes old images)"
     return f"podman {arguments[0]} failed: {lines[-1] if lines else 'no message'}"
 
 

@@ -11,13 +11,16 @@ from ansible_collections.mailops.outage.plugins.module_utils.dns.names import Se
 
 
 @pytest.mark.parametrize(("text", "name"), [
-    ("Example.TEST.", "example.test"), ("bücher.test", "xn--bcher-kva.test"), ("_dmarc.example.test", "_dmarc.example.test"), ("mail-1.example.test", "mail-1.example.test"),
+    ("Example.TEST.", "example.test"), ("bücher.test", "xn--bcher-kva.test"), ("_dmarc.example.test", "_dmarc.example.test"),
+    ("mail-1.example.test", "mail-1.example.test"),
 ])
 def test_a_name_in_its_plain_form(text, name):
     assert names.plain(text) == name
 
 
-@pytest.mark.parametrize("text", ["", ".", "a..b", "-a.test", "a b.test", "$(id).test", "a" * 64 + ".test", ".".join(["abcdefgh"] * 32), "a;b.test", "bad\nname.test"])
+@pytest.mark.parametrize("text", [
+    "", ".", "a..b", "-a.test", "a b.test", "$(id).test", "a" * 64 + ".test", ".".join(["abcdefgh"] * 32), "a;b.test", "bad\nname.test",
+])
 def test_what_is_no_name_is_refused(text):
     with pytest.raises(ValueError):
         names.plain(text)
@@ -57,7 +60,8 @@ def test_the_command_that_shows_it_again(given_, command):
 
 
 @pytest.mark.parametrize(("name", "inside"), [
-    ("example.test", False), ("example.org", False), ("mail", True), ("corp.local", True), ("x.home.arpa", True), ("locality.org", False), ("localhost.localdomain", True),
+    ("example.test", False), ("example.org", False), ("mail", True), ("corp.local", True), ("x.home.arpa", True), ("locality.org", False),
+    ("localhost.localdomain", True),
 ])
 def test_names_for_inside_use(name, inside):
     assert names.is_inside(name) is inside

@@ -170,7 +170,14 @@ def test_a_web_server_that_says_nothing_costs_its_time(listener):
     ([{"tls": None, "ok": False, "outcome": "refused"}], False),
     ([{"tls": None, "ok": False, "outcome": "refused"}, {"tls": None, "ok": False, "outcome": "timeout"}], None),
     ([{"tls": None, "ok": True, "outcome": "ok"}], None),
+    ([{"tls": None, "ok": False, "outcome": "closed"}], None),
+    ([{"tls": None, "ok": False, "outcome": "unreachable"}], None),
 ])
 def test_only_a_certificate_for_the_name_proves_a_client_service(monkeypatch, seen, serves):
     monkeypatch.setattr(served.wire_probe, "probe_all", lambda targets, options: [dict(item, port=993) for item in seen])
     assert served.serves_clients("imap.example.test", "9.9.9.9")[0] is serves
+
+
+def test_a_private_address_without_a_machine_serves_nobody(monkeypatch):
+    monkeypatch.setattr(served.wire_probe, "probe_all", lambda targets, options: [{"tls": None, "ok": False, "outcome": "unreachable", "port": 993}])
+    assert served.serves_clients("imap.example.test", "10.0.0.9")[0] is False

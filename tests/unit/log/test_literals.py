@@ -17,7 +17,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.log.literals import
     (rb"(?:fatal: )?the Postfix mail system is not running", {b"the postfix mail system is not running"}),
     (rb"timeout after (?:DATA|BDAT) \d+", {b"timeout after data ", b"timeout after bdat "}),
     (rb"not authori[sz]ed to relay", {b"not authorised to relay", b"not authorized to relay"}),
-    (rb"(?:a|b)+ Temporary lookup failure", {b"a temporary lookup failure", b"b temporary lookup failure"}),
+    (rb"(?:a|b)+ Temporary lookup failure", {b" temporary lookup failure"}),
     (rb"(?=Quota) exceeded (?:mailbox is full)", {b" exceeded mailbox is full"}),
     (rb"(?:Time moved backwards){2}", {b"time moved backwards"}),
 ])

@@ -2,3 +2,4 @@
 useradd --create-home --shell /usr/sbin/nologin friend
 echo friend:lab-friend | chpasswd
 install -d /etc/bind/zones
+postmap /etc/postfix/transport

@@ -1,0 +1,7 @@
+"""What the tests of the log reading share."""
+from __future__ import annotations
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(__file__))
