@@ -88,7 +88,8 @@ class ActionModule(ActionBase):
         if not names:
             return []
         try:
-            found = dns_look.look(dict(estate_facts.dns_question(observations, names, args), client_names=[], blocklists=[], sending_addresses=[], dkim_keys=[]))
+            question = estate_facts.dns_question(observations, names, args)
+            found = dns_look.look(dict(question, client_names=[], blocklists=[], sending_addresses=[], dkim_keys=[]))
         except (dns_look.BadQuestion, dns_look.LibraryMissing):
             return []
         return [name for name, entry in found["domains"].items() if any(mx.get("ours") for mx in entry.get("mx") or [])]

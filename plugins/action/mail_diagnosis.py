@@ -1,12 +1,12 @@
 """Name the root cause from what was observed, and write the reports. Reads the run's folder, touches no host."""
 from __future__ import annotations
 
-import os
 import time
 
 from ansible import __version__ as ansible_version
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.utils.color import ANSIBLE_COLOR
 from ansible.utils.display import Display
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import catalogue, diagnose
@@ -46,9 +46,9 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"The diagnosis of {args['run_dir']} could not be made: {type(problem).__name__}: {problem}") from problem
         if args["show"]:
             display = Display()
-            colour = os.environ.get("ANSIBLE_FORCE_COLOR", "").lower() in ("1", "true", "yes") or (os.isatty(1) and not os.environ.get("NO_COLOR"))
-            display.display(terminal.summary(found, args["language"], min(display.columns + 1, 100), colour, report=run.path("report.md")))
+            display.display(terminal.summary(found, args["language"], min(display.columns + 1, 100), ANSIBLE_COLOR, report=run.path("report.md")))
         first = found["causes"][0]
         result.update(changed=False, verdict=found["verdict"], severity=found["severity"], scope=found["scope"]["kind"], impact=found["impact"]["class"],
-                      root_cause=first["id"], host=first["host"], confidence=first["confidence"], report=run.path("report.md"), diagnosis=run.path("diagnosis.json"))
+                      root_cause=first["id"], host=first["host"], confidence=first["confidence"],
+                      report=run.path("report.md"), diagnosis=run.path("diagnosis.json"))
         return result

@@ -5,11 +5,16 @@ A host that cannot be reached is a finding: the task never fails for it.
 """
 from __future__ import annotations
 
+import contextlib
+import glob
+import os
 import re
+import signal
+import sys
 import threading
 import time
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import estate
@@ -25,22 +30,38 @@ PORTS = (
 # What Ansible and ssh say when they do not get in, and what it means. First match wins.
 _CONNECTION_KINDS = (
     ("host_key", r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed"),
-    ("auth", r"Permission denied|Authentication failed|Too many authentication failures|Invalid/incorrect (?:username|password)"),
+    ("auth", r"Permission denied|Authentication failed|Too many authentication failures|Invalid/incorrect (?:username|password)|"
+             r"account (?:is (?:currently )?not available|has expired|is locked)|allows sftp connections only"),
     ("name", r"Could not resolve hostname|Name or service not known|Temporary failure in name resolution"),
     ("refused", r"Connection refused"),
-    ("timeout", r"timed out|Timeout|Operation timed out"),
+    ("timeout", r"timed out|Timeout|Operation timed out|did not end within"),
     ("unreachable", r"No route to host|Network is unreachable"),
     ("closed", r"Connection (?:closed|reset)|kex_exchange_identification"),
 )
 _SUDO_ASKS = re.compile(r"Missing sudo password|a password is required|Incorrect sudo password|Timeout .* waiting for (?:privilege escalation|become)|"
-                        r"is not in the sudoers file|Premature end of stream waiting for become|sudo: (?:command )?not found|may not run sudo|must be owned by uid 0", re.I)
+                        r"Premature end of stream waiting for become|sudo: (?:command )?not found|may not run sudo|^sudo: |is not in the sudoers file", re.I | re.M)
 _NO_PYTHON = re.compile(r"python[\d.]*'?:? (?:command )?not found|No such file or directory.*python|interpreter was not found|No python interpreters found|"
-                        r"/python[\d.]*: (?:No such|not found)|exec format error|SyntaxError", re.I)
+                        r"/python[\d.]*: (?:No such|not found)|module interpreter \S+ was not found|exec format error|SyntaxError", re.I)
+# Ansible's own words around what ssh or the host said.
+_WRAPPING = re.compile(r"(?:Data could not be sent to remote host|Failed to connect to the host via)\b.*?(?:over|via) ssh: ?|"
+                       r"Module result deserialization failed: No start of json char found", re.I | re.S)
+# Of ssh's long warning about a host key, the lines that say which one.
+_KEY_LINES = re.compile(r"SHA256:|Offending|has changed and|host key is known|verification failed")
+# Seconds beyond the module's own deadline for getting in, sudo and the way back.
+_SLACK = 30
 
 
 def connection_kind(text: str) -> str:
     """What kept Ansible out: host_key, auth, name, refused, timeout, unreachable, closed or unknown."""
     return next((kind for kind, pattern in _CONNECTION_KINDS if re.search(pattern, text, re.I)), "unknown")
+
+
+def said(text: str) -> str:
+    """What ssh, sudo or the host said, on one line, without Ansible's words around it."""
+    lines = [line.strip() for line in _WRAPPING.sub("", text).splitlines() if line.strip()]
+    if connection_kind(text) == "host_key":
+        lines = [line for line in lines if _KEY_LINES.search(line)] or lines
+    return clean(" ".join(lines), 300)
 
 
 def clock_skew(answer: dict, asked: float, answered: float) -> float | None:
@@ -109,32 +130,66 @@ class ActionModule(ActionBase):
 
     def _look(self, module_args, task_vars):
         """The module's answer and how the connection went, with one try without root when sudo does not let us."""
+        self._leave_no_file(task_vars)
         answer, text = self._ask(module_args, task_vars)
+        if not answer and _NO_PYTHON.search(text) and self._connection.transport == "local":
+            # On this machine there is one that works: the one that runs us.
+            task_vars = dict(task_vars, ansible_python_interpreter=sys.executable)
+            answer, text = self._ask(module_args, task_vars)
+        if not answer and connection_kind(text) == "closed":
+            # An sshd under siege drops new connections at random (MaxStartups in sshd_config(5)).
+            time.sleep(2)
+            answer, text = self._ask(module_args, task_vars)
         note = ""
         if not answer and _SUDO_ASKS.search(text) and self._connection.become:
-            note = "seen without root, because sudo did not let us: " + clean(text, 200)
+            note = "seen without root, because sudo did not let us: " + said(text)
             self._connection.set_become_plugin(None)
             answer, text = self._ask(module_args, task_vars)
         if answer:
             return answer, {"ok": True, "kind": "ok", "text": note}
         if _NO_PYTHON.search(text):
-            kind, text = "no_python", "no usable Python 3 on the host: " + text
-        elif _SUDO_ASKS.search(text):
-            kind = "sudo"
-        else:
-            kind = connection_kind(text)
-        return {}, {"ok": False, "kind": kind, "text": clean(text, 300)}
+            return {}, {"ok": False, "kind": "no_python", "text": "no usable Python 3 on the host: " + said(text)}
+        kind = "sudo" if _SUDO_ASKS.search(text) else connection_kind(text)
+        return {}, {"ok": False, "kind": kind, "text": said(text)}
+
+    def _leave_no_file(self, task_vars):
+        """Send the module through the connection, not as a file: the host is not changed, and its disks may be full.
+
+        Where the inventory sets pipelining (a sudo that insists on a terminal wants it off), that holds.
+        """
+        if not {"ansible_pipelining", "ansible_ssh_pipelining"} & set(task_vars):
+            with contextlib.suppress(AnsibleError, KeyError):
+                self._connection.set_option("pipelining", True)
 
     def _ask(self, module_args, task_vars):
+        ended = threading.Event()
+        most = module_args["deadline"] + _SLACK
+        watch = threading.Thread(target=_end_children, args=(ended, most), daemon=True)
+        began = time.monotonic()
+        watch.start()
         try:
             answer = self._execute_module("mailops.outage.mail_host_info", module_args=module_args, task_vars=task_vars)
-        except AnsibleConnectionFailure as problem:
-            return {}, str(problem)
         except AnsibleError as problem:
-            return {}, str(problem)
+            answer = {"failed": True, "msg": str(problem)}
         finally:
+            ended.set()
             # A dead control connection must not be reused for the second try.
             self._remove_tmp_path(self._connection._shell.tmpdir)
-        if answer.get("failed") or answer.get("unreachable") or "facts" not in answer:
-            return {}, " ".join(str(answer.get(key) or "") for key in ("msg", "module_stderr", "module_stdout", "exception"))
-        return answer, ""
+        if not answer.get("failed") and not answer.get("unreachable") and "facts" in answer:
+            return answer, ""
+        if time.monotonic() - began >= most:
+            return {}, f"the look did not end within {most} s: the host lets us in, and then does not answer"
+        return {}, "\n".join(str(answer.get(key) or "") for key in ("msg", "module_stderr", "module_stdout"))
+
+
+def _end_children(ended, seconds):
+    """End the worker's own ssh, or local shell, when it is not done in time: a login can hang on a dead home directory.
+
+    Nothing in Ansible bounds that, as the connection itself stays alive.
+    """
+    while not ended.wait(seconds):
+        for path in glob.glob("/proc/self/task/*/children"):
+            with contextlib.suppress(OSError), open(path, encoding="ascii") as stream:
+                for child in stream.read().split():
+                    os.kill(int(child), signal.SIGTERM)
+        seconds = 2

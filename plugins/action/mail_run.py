@@ -1,7 +1,6 @@
 """Open a run: check what it was given, make its folder, and lay the log signatures ready for the hosts."""
 from __future__ import annotations
 
-import os
 import secrets
 import time
 
@@ -32,9 +31,9 @@ class ActionModule(ActionBase):
         until = args["until"] or now
         since = args["since"] or until - args["window"]
         if args["window"] <= 0 or since >= until:
-            raise AnsibleActionFail("The log window is empty: diagnose_window must be a number of seconds above 0, and diagnose_since lie before diagnose_until.")
+            raise AnsibleActionFail("The log window is empty: assess_window must be a number of seconds above 0, and assess_since lie before assess_until.")
         if since > now:
-            raise AnsibleActionFail("The log window lies in the future: check diagnose_since and diagnose_until, and the controller's clock.")
+            raise AnsibleActionFail("The log window lies in the future: check assess_since and assess_until, and the controller's clock.")
         run_id = args["run_id"] or time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)) + "-" + secrets.token_hex(2)
         try:
             known = catalogue.load(args["catalogue_dir"])
@@ -44,6 +43,7 @@ class ActionModule(ActionBase):
         except catalogue.CatalogueError as problem:
             raise AnsibleActionFail(f"The catalogue cannot be used: {problem}") from problem
         except OSError as problem:
-            raise AnsibleActionFail(f"The reports cannot be written: {problem}. Set report_dir to a folder that {os.environ.get('USER', 'this user')} may write.") from problem
-        result.update(changed=False, run_id=run_id, dir=run.dir, since=since, until=until, causes_known=len(known), signatures_known=len(known.signatures))
+            raise AnsibleActionFail(f"The reports cannot be written: {problem}. Set report_dir to a folder that you may write.") from problem
+        result.update(changed=False, run_id=run_id, dir=run.dir, since=since, until=until,
+                      causes_known=len(known), signatures_known=len(known.signatures))
         return result

@@ -1,12 +1,15 @@
 #!/usr/bin/python
+# Copyright (c) 2026, mailops.outage contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: mail_host_info
 short_description: Look at everything that decides whether a mail host works
 version_added: 0.1.0
-author: mailops.outage contributors (@mailops)
+author:
+  - mailops.outage contributors (@mailops)
 description:
   - Gathers, in one call, what a mail host knows about itself. Services, listeners, the configuration of Postfix, Exim and Dovecot,
     the queue, storage, resources, certificates, packages, network, resolver, recent changes, and the log events of a time window.
@@ -31,7 +34,7 @@ options:
   signatures:
     description:
       - Log signatures by name, as the catalogue of causes has them.
-      - A line that matches one is counted in C(facts.events.matches) under its name.
+      - A line that matches one is counted in RV(facts.events) under its name.
     type: dict
     default: {}
   collectors:
@@ -60,8 +63,12 @@ attributes:
     description: Can run in check mode and return the same as without, as nothing is ever changed.
     support: full
   diff_mode:
-    description: There is never a difference to show.
-    support: N/A
+    description: Will return details on what has changed when in diff mode. Nothing ever changes.
+    support: none
+  platform:
+    description: Target OS/families that can be operated against.
+    support: full
+    platforms: posix
 notes:
   - Counts, paths and names in the answer come from the host and its logs. They are data to judge, and are cleaned of control characters.
   - The answer is at most 256 KiB of JSON. What was cut to fit is named in RV(cut).
@@ -89,25 +96,269 @@ EXAMPLES = r"""
 
 RETURN = r"""
 facts:
-  description: What was found, by collector. A collector that did not end well is absent here and explained in RV(collectors).
+  description:
+    - What was found, by collector. A collector that did not end well is absent here and explained in RV(collectors).
+    - Keys are always present, with null or an empty list for what is not known. Moments are ISO 8601 in UTC with a twin in epoch seconds,
+      sizes are bytes, C(source) is the command or path by which a person can look a fact up again, C(text) its wording.
   returned: always
   type: dict
-  sample:
+  contains:
+    system:
+      description: Name, operating system, age and clock of the host.
+      returned: success
+      type: dict
+      sample:
+        hostname: mail
+        fqdn: mail.single.test
+        os: {id: debian, version: "12", codename: bookworm}
+        kernel: 6.1.0-40-amd64
+        python: 3.11.2
+        root: true
+        init: systemd
+        container: false
+        now: "2026-11-23T20:51:07Z"
+        now_epoch: 1795467067
+        timezone: Etc/UTC
+        boot: "2026-11-23T20:43:04Z"
+        boot_epoch: 1795466584
+        uptime_seconds: 483
+        clock: {synchronised: true, service_running: true, offset_seconds: null, source: timedatectl show -p NTPSynchronized, text: "synchronised: True; service: chronyd"}
+    resources:
+      description: Load, pressure, memory, processes, the limits of mail units, and mail processes that wait uninterruptibly or are stopped.
+      returned: success
+      type: dict
+      sample:
+        load: {one: 1.46, five: 0.63, fifteen: 0.29, cpus: 2}
+        memory: {total: 25276514304, available: 24371380224, swap_total: 0, swap_free: 0}
+        oom_kills: []
+        limits:
+          - {unit: postfix@-.service, what: nofile, value: 4096, used: 120, exhausted: false, hits: 0, source: /proc/204/limits, text: "120 of 4096 in master[204]"}
+        blocked:
+          - {pid: 37, process: dovecot, state: T, wchan: do_signal_stop, unit: dovecot.service, source: /proc/37/stat}
+    services:
+      description: The services that mail needs, whether they run and whether they should.
+      returned: success
+      type: dict
+      sample:
+        units:
+          - {role: mta, name: postfix, unit: postfix@-.service, present: true, running: true, expected: true, enabled: enabled, active: active, sub: running, listening: true}
+        failed_units: []
+    listeners:
+      description: Listening TCP ports with their processes, and the sockets of mail software.
+      returned: success
+      type: dict
+      sample:
+        tcp:
+          - {address: 0.0.0.0, port: 25, loopback: false, pid: 204, process: master, unit: postfix@-.service, mail: true}
+        complete: true
+        source: ss -ltnp
+    postfix:
+      description: The configuration of Postfix with defaults applied, its lookup tables, services and complaints. Secrets are left out.
+      returned: success
+      type: dict
+      sample: {present: true, version: 3.7.11, config_directory: /etc/postfix, queue_directory: /var/spool/postfix, errors: [], unused: []}
+    exim:
+      description: Version, configuration check and domains of Exim.
+      returned: success
+      type: dict
+      sample: {present: false, version: null, errors: []}
+    dovecot:
+      description: The settings, user databases, listeners and complaints of Dovecot. Secrets are left out.
+      returned: success
+      type: dict
+      sample: {present: true, version: 2.3.19.1, mail_location: "maildir:~/Maildir", errors: [], loaded_config_differs: false}
+    companions:
+      description: The local services that mail software talks to (SASL, LMTP, milters, policy services), and whether they answer.
+      returned: success
+      type: dict
+      sample:
+        endpoints:
+          - {role: sasl, used_by: postfix smtpd_sasl_path, kind: unix, address: /var/spool/postfix/private/auth, exists: true, connect: ok, answered: true}
     queue:
-      mta: postfix
-      running: true
-      counts: {maildrop: 0, incoming: 0, active: 0, deferred: 12, hold: 0, corrupt: 0, total: 12}
-      oldest_seconds: 5400
-      bounce_clock: {lifetime_seconds: 432000, oldest_seconds: 5400, expires_in_seconds: 426600}
-      reasons:
-        - text: "connect to HOST[private/dovecot-lmtp]: Connection refused"
-          count: 12
-          transport: private/dovecot-lmtp
-          destination: example.test
-          destinations: 1
+      description: How much mail waits, since when and why. Reasons have lost addresses, ids and host names, so that equal ones are counted together.
+      returned: success
+      type: dict
+      sample:
+        mta: postfix
+        running: true
+        counts: {maildrop: 0, incoming: 0, active: 0, deferred: 10, hold: 0, corrupt: 0, total: 10}
+        oldest_seconds: 5400
+        oldest_deferred_seconds: 5400
+        bounce_clock: {lifetime_seconds: 432000, oldest_seconds: 5400, expires_in_seconds: 426600}
+        sizes: {bytes: 8000}
+        reasons:
+          - text: "connect to HOST[ip]:25: No route to host"
+            count: 2
+            transport: null
+            sample: "connect to mx.dead.test[192.0.2.77]:25: No route to host"
+            destination: dead.test
+            destinations: 1
+        senders:
+          - {sender_domain: outside.test, count: 6}
+        sender_share: 0.6
+        destinations:
+          - {domain: single.test, count: 8}
+        bounces: 2
+        hold_reasons: []
+        visible: true
+        complete: true
+        source: postqueue -j, /var/spool/postfix
+        errors: []
+        note: null
     storage:
-      spool_low: false
-      required_free: 15360000
+      description: File systems by their role for mail, missing mounts, wrong rights, disk errors, the mail store, and what fills a full file system.
+      returned: success
+      type: dict
+      sample:
+        filesystems:
+          - mount: /var/spool/postfix
+            device: /dev/sdb1
+            type: ext4
+            roles: [spool]
+            size: 41943040
+            free: 10153984
+            used_percent: 75.8
+            inodes: 3000
+            inodes_free: 2919
+            inodes_used_percent: 2.7
+            read_only: false
+            fstab_read_only: false
+            full: false
+            inodes_full: false
+            answers: true
+            error: ""
+            source: df /var/spool/postfix
+        fstab_missing:
+          - {mount: /srv/vmail, device: /mnt/mail-disk, roles: [mailstore], holds_files: true, source: /etc/fstab}
+        required_free: 30720000
+        spool_low: true
+        permissions:
+          - {what: spool, path: /var/spool/postfix/deferred, problem: "owned by root, not postfix", owner: root, group: root, mode: "0700", expected: "postfix:* 0700"}
+        mailstore: {root: /srv/vmail, exists: true, st_dev_differs_from_parent: false, fstab_says_mount: true, mounted: false, mailboxes: 0, newest_message_epoch: null}
+        big:
+          - {path: /var/spool/postfix/filler, bytes: 31457280, mount: /var/spool/postfix}
+    network:
+      description: Addresses, interfaces, routes, mail ports that the packet filter closes, bans, and connections to next hops.
+      returned: success
+      type: dict
+      sample:
+        addresses:
+          - {interface: eth0, address: 192.0.2.10, family: ipv4, scope: global}
+        interfaces:
+          - {name: eth0, up: true, carrier: true, mtu: 1500, rx_errors: 0, tx_errors: 0, dropped: 0}
+        default_routes:
+          - {family: ipv4, gateway: 192.0.2.1, interface: eth0}
+        firewall:
+          backend: nft
+          rules:
+            - {port: 25, direction: in, action: drop, named: true, family: inet, text: "inet filter input: tcp dport 25 drop", source: nft list ruleset}
+        banned:
+          - {address: 198.51.100.7, set: f2b}
+        banned_count: 1
+        outbound:
+          - {target: 192.0.2.2, port: 25, ok: false, error: timed out, seconds: 5.004}
+        ipv6: {enabled: true, global_address: null, default_route: false}
+    resolver:
+      description: Each name server's own answers, and those of the name servers in the MTA's chroot where they differ.
+      returned: success
+      type: dict
+      sample:
+        nameservers: [192.0.2.53]
+        search: [single.test]
+        source: /etc/resolv.conf
+        tests:
+          - {server: 192.0.2.53, name: single.test, type: MX, ok: true, rcode: NOERROR, answers: 1, seconds: 0.002, error: ""}
+        getaddrinfo:
+          - {name: mail.single.test, ok: true, error: "", seconds: 0.001}
+        chroot:
+          - {path: /var/spool/postfix/etc/resolv.conf, differs: false}
+        chroot_nameservers: []
+        hosts_localhost: true
+        working: true
+        chroot_working: null
+    certificates:
+      description: The configured certificate files with their keys and chains, and what the own ports serve. Fingerprints are SHA-256.
+      returned: success
+      type: dict
+      sample:
+        files:
+          - path: /etc/ssl/mail/fullchain.pem
+            key_path: /etc/ssl/mail/key.pem
+            used_by: [postfix smtpd_tls_cert_file, dovecot ssl_cert]
+            exists: true
+            readable: true
+            subject: CN=mail.single.test
+            issuer: CN=Mail lab authority
+            names: [mail.single.test]
+            not_after: "2029-01-11T21:35:33Z"
+            days_left: 780.0
+            self_signed: false
+            key_matches: true
+            key_world_readable: false
+            chain_length: 2
+            chain_ok: true
+        served:
+          - {port: 993, protocol: imaps, same: true, not_after: "2029-01-11T21:35:33Z", error: ""}
+    loopback:
+      description: What the own mail ports say to the host itself, as observations of M(mailops.outage.mail_endpoint_info).
+      returned: success
+      type: dict
+      sample:
+        probes:
+          - {id: "127.0.0.1:25/smtp", ok: true, outcome: ok, banner: 220 mail.single.test ESMTP Postfix (Debian)}
+    dkim:
+      description: The public halves of the keys that this host signs with.
+      returned: success
+      type: dict
+      sample:
+        keys:
+          - {domain: single.test, selector: lab1, path: /etc/dkimkeys/lab1.private, readable: true, error: ""}
+    packages:
+      description: Mail software as packages. Interrupted upgrades, damaged files, recent changes, pending updates and restarts.
+      returned: success
+      type: dict
+      sample:
+        manager: dpkg
+        mail:
+          - {name: postfix, version: 3.7.11-0+deb12u1, installed_epoch: 1791547200}
+        half_configured:
+          - {name: postfix, status: half-configured, mail: true, source: dpkg --audit}
+        broken_files:
+          - {package: postfix, path: /usr/lib/postfix/sbin/lmtp, problem: missing, conffile: false, source: dpkg -V postfix}
+        conffiles_changed:
+          - {package: opendkim, path: /etc/opendkim.conf}
+        history:
+          - {time: "2026-11-23T20:00:01Z", action: upgrade, package: postfix, from: 3.7.10-0+deb12u1, to: 3.7.11-0+deb12u1, source: /var/log/dpkg.log}
+        restart_pending:
+          - {process: opendkim, pid: 50, file: /usr/lib/x86_64-linux-gnu/libssl.so.3, unit: opendkim.service, source: /proc/50/maps}
+        security_pending: []
+        held: []
+        lists_epoch: 1791547200
+    changes:
+      description: Configuration files that changed of late, restarts, reboots, commits of /etc, and files newer than the service that reads them.
+      returned: success
+      type: dict
+      sample:
+        files:
+          - {path: /etc/postfix/main.cf, mtime: "2026-11-23T21:44:18Z", mtime_epoch: 1795470258, size: 1301, package_conffile_changed: null}
+        restarts:
+          - {unit: dovecot.service, action: reloaded, time: "2026-11-23T21:47:50Z", time_epoch: 1795470470, by: sudo by ops, source: journalctl}
+        config_newer_than_service:
+          - {service: postfix, path: /etc/postfix/main.cf, mtime_epoch: 1795470258, started_epoch: 1795466584}
+        backups: [/etc/postfix/main.cf.bak]
+    events:
+      description: What the logs of the window say, by signature, and how much mail flowed.
+      returned: success
+      type: dict
+      sample:
+        matches: {}
+        flow: {connections: 12, accepted: 5, delivered: 5, deferred: 0, bounced: 0, rejected: 1}
+        silent: false
+    known_good:
+      description: The snapshot of when mail last worked, and what differs from it now.
+      returned: success
+      type: dict
+      sample: {present: false, taken: null, differences: []}
 collectors:
   description: How each collector ended.
   returned: always

@@ -9,8 +9,6 @@ import os
 import re
 from dataclasses import dataclass, field
 
-import yaml
-
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import conditions
 
 LANGUAGES = ("en", "nl")
@@ -197,6 +195,9 @@ def parse(documents: dict) -> Catalogue:
 
 def load(folder: str) -> Catalogue:
     """Read every ``*.yml`` of ``folder``. Raises CatalogueError, also for YAML that cannot be read."""
+    # Here and not above: Ansible brings it on the controller, and nowhere else is it needed.
+    import yaml
+
     documents = {}
     names = sorted(name for name in os.listdir(folder) if name.endswith(".yml"))
     if not names:

@@ -68,7 +68,8 @@ def candidates(observations: list) -> list:
     Whether they are ours is for DNS to say: an MX record that points at one of our hosts.
     """
     taken = set().union(*(accepted(observation) for observation in observations))
-    found = {str((_facts(observation, "postfix", "expanded") or {}).get(name) or "").lower() for observation in observations for name in ("mydomain", "myorigin")}
+    found = {str((_facts(observation, "postfix", "expanded") or {}).get(name) or "").lower()
+             for observation in observations for name in ("mydomain", "myorigin")}
     return sorted(name for name in found - taken if "." in name and "$" not in name and not name.startswith("/") and name != "localdomain")
 
 

@@ -69,7 +69,9 @@ def parse_accounts(passwd: str, group: str) -> Accounts:
 
 def accounts(context) -> Accounts:
     """The host's own accounts, read once."""
-    return context.once("accounts", lambda: parse_accounts(context.read("/etc/passwd", 4 * 1024 * 1024) or "", context.read("/etc/group", 4 * 1024 * 1024) or ""))
+    def ask():
+        return parse_accounts(*(context.read(path, 4 * 1024 * 1024) or "" for path in ("/etc/passwd", "/etc/group")))
+    return context.once("accounts", ask)
 
 
 def _has_acl(path: str) -> bool:

@@ -8,6 +8,8 @@ import stat
 import time
 from dataclasses import dataclass, field
 
+from ansible_collections.mailops.outage.plugins.module_utils.text import clean
+
 INFO = "/var/lib/dpkg/info"
 _MAIL = re.compile(
     r"^(?:postfix|dovecot|exim4|opendkim|opendmarc|rspamd|amavis|clamav|spamassassin|spamd|postgrey|postsrsd|policyd|postfwd|mailman|sasl2-bin|libsasl2"
@@ -33,6 +35,10 @@ class Package:
     @property
     def plain(self) -> str:
         return self.name.split(":")[0]
+
+    @property
+    def state(self) -> str:
+        return self.status if self.flag == "ok" else f"{self.status}, {self.flag}"
 
 
 def is_mail(name: str) -> bool:
@@ -60,8 +66,8 @@ def version_key(version: str) -> tuple:
     epoch, colon, rest = version.partition(":")
     if not colon or not epoch.isdigit():
         epoch, rest = "0", version
-    upstream, dash, revision = rest.rpartition("-")
-    return int(epoch), _part_key(upstream if dash else rest), _part_key(revision)
+    upstream, revision = rest.rsplit("-", 1) if "-" in rest else (rest, "")
+    return int(epoch), _part_key(upstream), _part_key(revision)
 
 
 def parse_packages(text: str) -> list:
@@ -113,8 +119,9 @@ def parse_log(text: str, source: str, since: float) -> list:
         epoch = time.mktime(tuple(int(number) for number in match.groups()[:6]) + (0, 0, -1))
         if epoch >= since:
             action, name, before, after = match.groups()[6:]
-            found.append({"time_epoch": int(epoch), "action": action, "package": name.split(":")[0], "from": None if before == "<none>" else before,
-                          "to": None if after == "<none>" else after, "source": source})
+            versions = [None if version == "<none>" else clean(version, 120) for version in (before, after)]
+            found.append({"time_epoch": int(epoch), "action": action, "package": clean(name.split(":")[0], 120), "from": versions[0], "to": versions[1],
+                          "source": source})
     return [entry for entry in found if entry["action"] != "configure"]
 
 
@@ -154,6 +161,11 @@ def installed_epoch(package: Package) -> int | None:
     return None if moment is None else int(moment)
 
 
+def _is_program(path: str) -> bool:
+    # Scripts and libraries beside the programs have a suffix.
+    return path.startswith(_PROGRAMS) and "." not in os.path.basename(path)
+
+
 def verify(package: Package, read, until: float) -> list:
     """``[(path, problem)]`` of a package's files: missing, changed, not executable; what ``dpkg -V`` finds, without the documentation.
 
@@ -173,7 +185,7 @@ def verify(package: Package, read, until: float) -> list:
             continue
         except OSError:
             continue
-        if stat.S_ISREG(state.st_mode) and not state.st_mode & 0o111 and path.startswith(_PROGRAMS) and not path.endswith((".so", ".conf", ".sh")) and "." not in os.path.basename(path):
+        if _is_program(path) and stat.S_ISREG(state.st_mode) and not state.st_mode & 0o111:
             found.append((path, "not executable"))
         elif max(state.st_ctime, state.st_mtime) > unpacked + 60:
             now = md5_of(path)

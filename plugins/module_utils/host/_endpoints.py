@@ -9,14 +9,14 @@ import os
 import re
 import urllib.parse
 
-from ansible_collections.mailops.outage.plugins.module_utils.host._postconf import parse_main, words
+from ansible_collections.mailops.outage.plugins.module_utils.host._postconf import COMPILED, logical_lines, parse_main, words
 
 _MYSQL_SOCKETS = ("/run/mysqld/mysqld.sock", "/var/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")
 _PORTS = {"ldap": 389, "mysql": 3306, "pgsql": 5432, "memcache": 11211}
 _BACKEND_ROLES = {"ldap": "directory", "mysql": "database", "pgsql": "database", "memcache": "dict"}
 _RESTRICTIONS = ("smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_relay_restrictions", "smtpd_recipient_restrictions",
                  "smtpd_data_restrictions", "smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions")
-_TRANSPORTS = ("virtual_transport", "mailbox_transport", "local_transport", "relay_transport", "default_transport", "fallback_transport")
+_TRANSPORTS = ("virtual_transport", "mailbox_transport", "local_transport", "relay_transport", "fallback_transport")
 
 
 def endpoint(role: str, protocol: str, used_by: str, where, asker: str = "mta") -> list:
@@ -100,8 +100,21 @@ def transport_endpoint(role: str, used_by: str, value: str, masters: dict, queue
     return endpoint(role, protocol, used_by, where(nexthop, queue, master["chroot"], 24 if protocol == "lmtp" else 25))
 
 
-def of_postfix(known: dict, read) -> list:
-    """The endpoints that Postfix's settings name. ``known`` as postfix.settings gives it; ``read(path)`` gives a file's text or None."""
+def routes(known: dict, read) -> list:
+    """``[(domain, transport:nexthop)]`` of the transport tables (transport(5)) whose source is plain text, at most 2000."""
+    found = []
+    for reference in known["maps"]:
+        if "transport_maps" in reference["parameter"] and (reference["type"] in COMPILED or reference["type"] == "texthash"):
+            lines = (line.split(None, 1) for _number, line in logical_lines(read(reference["path"]) or ""))
+            found += [(fields[0].lower(), fields[1].strip()) for fields in lines if len(fields) == 2]
+    return found[:2000]
+
+
+def of_postfix(known: dict, read, domains=()) -> list:
+    """The endpoints that Postfix's settings name. ``known`` as postfix.settings gives it; ``read(path)`` gives a file's text or None.
+
+    Of the transport tables, only the routes of ``domains`` count, the host's own: where others' mail goes is no companion.
+    """
     queue, values = known["queue_directory"], known["expanded"]
     masters = {master["service"]: master for master in known["masters"] if master["type"] in ("unix", "fifo", "pass")}
     servers = [master for master in known["masters"] if master["command"] == "smtpd"]
@@ -115,10 +128,20 @@ def of_postfix(known: dict, read) -> list:
         found += endpoint("milter", "milter", "postfix non_smtpd_milters", where(_first_word(element), queue, masters.get("cleanup", {}).get("chroot", False)))
     found += transport_endpoint("filter", "postfix content_filter", values.get("content_filter", ""), masters, queue)
     for name in _TRANSPORTS:
-        # A relay host by smtp(8) is another mail server, not a companion of this one.
-        found += [item for item in transport_endpoint("lmtp", f"postfix {name}", values.get(name, ""), masters, queue) if item["protocol"] == "lmtp"]
+        found += _delivery(f"postfix {name}", values.get(name, ""), masters, queue)
+    for domain, route in routes(known, read):
+        if domain in domains:
+            found += _delivery(f"postfix transport_maps {domain}", route, masters, queue)
     for reference in known["maps"]:
         found += of_table(reference, queue, read)
+    return found
+
+
+def _delivery(used_by: str, route: str, masters: dict, queue: str) -> list:
+    """Where our own mail is delivered: role lmtp, or transport when smtp(8) takes it to a named host. A bare domain is looked up in DNS and left out."""
+    found = transport_endpoint("lmtp", used_by, route, masters, queue)
+    if found and found[0]["protocol"] == "smtp":
+        return [dict(found[0], role="transport")] if re.search(r":\[[^\]]+\](?::\w+)?$", route.strip()) else []
     return found
 
 

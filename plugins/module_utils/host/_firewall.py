@@ -94,8 +94,7 @@ def _spoken(expressions: list) -> str:
     for expression in expressions:
         for name, value in expression.items() if isinstance(expression, dict) else ():
             if name == "match" and isinstance(value, dict):
-                left = value.get("left", {})
-                side = " ".join(str(part) for inner in left.values() for part in (inner.values() if isinstance(inner, dict) else [inner])) if isinstance(left, dict) else str(left)
+                side = _side_text(value.get("left"))
                 sign = "" if value.get("op") in ("==", "in") else f"{value.get('op')} "
                 words.append(f"{side} {sign}{_value_text(value.get('right'))}")
             elif name in ("jump", "goto") and isinstance(value, dict):
@@ -105,6 +104,14 @@ def _spoken(expressions: list) -> str:
             elif name in ("vmap", "xt"):
                 words.append(name)
     return clean(" ".join(words), 200)
+
+
+def _side_text(left) -> str:
+    """What a match looks at: ``{"payload": {"protocol": "tcp", "field": "dport"}}`` as ``tcp dport``."""
+    if not isinstance(left, dict):
+        return str(left)
+    parts = (inner.values() if isinstance(inner, dict) else [inner] for inner in left.values())
+    return " ".join(str(part) for group in parts for part in group)
 
 
 def _value_text(value) -> str:

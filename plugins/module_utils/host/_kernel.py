@@ -15,7 +15,8 @@ _DMESG = re.compile(r"^(?:<\d+>)?\[ *(\d+\.\d+)\] (.*)$")
 # mm/oom_kill.c: __oom_kill_process.
 _KILLED = re.compile(r"(?:Out of memory|Memory cgroup out of memory|oom_reaper)[^:]*: (?:Killed|Kill|reaped) process \d+ \(([^)]*)\)")
 _DISK = re.compile(
-    r"\bI/O error\b|critical (?:medium|target|space allocation) error|Remounting filesystem read-only|EXT[234]-fs error|EXT[234]-fs \(\S+\): (?:Delayed block|previous I/O)"
+    r"\bI/O error\b|critical (?:medium|target|space allocation) error|Remounting filesystem read-only"
+    r"|EXT[234]-fs error|EXT[234]-fs \(\S+\): (?:Delayed block|previous I/O)"
     r"|XFS \(\S+\): (?:.*[Cc]orruption|.*[Ss]hut(?:ting)? ?down|metadata I/O)|BTRFS (?:error|critical)|JBD2: (?:Error|Detected IO)"
     r"|Buffer I/O error|lost (?:async )?page write|nfs: server \S+ not responding|hung_task|blocked for more than \d+ seconds|\bmedia error\b|\bUncorrect\w*"
 )
@@ -35,7 +36,8 @@ def parse_dmesg(text: str, boot: float) -> list:
 
 def _ask(context) -> tuple:
     since, until = window(context)
-    ran = context.run("journalctl", "-k", "-q", "--no-pager", "-o", "short-unix", "-n", str(_MOST_LINES), f"--since=@{since:.0f}", f"--until=@{until:.0f}", timeout=5)
+    span = (f"--since=@{since:.0f}", f"--until=@{until:.0f}")
+    ran = context.run("journalctl", "-k", "-q", "--no-pager", "-o", "short-unix", "-n", str(_MOST_LINES), *span, timeout=5)
     lines = parse_journal(ran.out)
     if ran.ok and lines:
         return lines, "journalctl -k"

@@ -238,4 +238,5 @@ def _missing_home(box: Mailbox, place: Store, known) -> dict | None:
     account = next((account for account in _people(known) if account.home.rstrip("/") == home), None)
     if account is None or os.path.dirname(home) != place.root or os.path.lexists(home):
         return None
-    return {"what": "mailbox", "path": home, "problem": "the home directory is missing", "owner": None, "group": None, "mode": None, "expected": f"owner {account.name}"}
+    return {"what": "mailbox", "path": home, "problem": "the home directory is missing", "owner": None, "group": None, "mode": None,
+            "expected": f"owner {account.name}"}

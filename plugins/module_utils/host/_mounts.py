@@ -50,7 +50,8 @@ def parse_mountinfo(text: str) -> list:
         fields, tail = left.split(" "), right.split(" ")
         if not dash or len(fields) < 6 or len(tail) < 2:
             continue
-        found.append(Mount(_plain(fields[4]), _plain(tail[1]), tail[0], _plain(fields[3]), tuple(fields[5].split(",")), tuple((tail[2] if len(tail) > 2 else "").split(","))))
+        own, shared = fields[5].split(","), (tail[2] if len(tail) > 2 else "").split(",")
+        found.append(Mount(_plain(fields[4]), _plain(tail[1]), tail[0], _plain(fields[3]), tuple(own), tuple(shared)))
     return found
 
 
@@ -72,7 +73,8 @@ def parse_mount_unit(text: str, source: str, enabled: bool) -> Wanted | None:
     values = dict(re.findall(r"^\s*(What|Where|Type|Options)\s*=\s*(.*?)\s*$", text, re.M))
     if not values.get("Where", "").startswith("/"):
         return None
-    return Wanted(os.path.normpath(values["Where"]), values.get("What", ""), values.get("Type", ""), tuple(values.get("Options", "").split(",")), source, not enabled)
+    options = tuple(values.get("Options", "").split(","))
+    return Wanted(os.path.normpath(values["Where"]), values.get("What", ""), values.get("Type", ""), options, source, optional=not enabled)
 
 
 def mounts(context) -> list:

@@ -12,9 +12,10 @@ from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 _MOST_FILES = 200
 _MOST_PROBLEMS = 40
-_TABLE_NAMES = ("queue_directory", "data_directory", "command_directory", "daemon_directory", "config_directory", "meta_directory", "mail_owner", "setgid_group")
-_FALLBACK = {
-    "queue_directory": "/var/spool/postfix", "data_directory": "/var/lib/postfix", "command_directory": "/usr/sbin", "daemon_directory": "/usr/lib/postfix/sbin",
+# The names that postfix-files uses, with Debian's values.
+_NAMES = {
+    "queue_directory": "/var/spool/postfix", "data_directory": "/var/lib/postfix", "command_directory": "/usr/sbin",
+    "daemon_directory": "/usr/lib/postfix/sbin",
     "config_directory": "/etc/postfix", "meta_directory": "/etc/postfix", "mail_owner": "postfix", "setgid_group": "postdrop",
 }
 _EXIM = (("/var/spool/exim4", "d"), ("/var/spool/exim4/input", "d"), ("/var/spool/exim4/msglog", "d"), ("/var/spool/exim4/db", "d"), ("/var/log/exim4", "d"))
@@ -32,7 +33,8 @@ def parse_table(text: str, values: dict) -> list:
             continue
         flags = fields[5] if len(fields) > 5 else ""
         if "o" not in flags and "$" not in ":".join(fields):
-            found.append({"path": fields[0], "type": fields[1], "owner": fields[2], "group": None if fields[3] == "-" else fields[3], "mode": int(fields[4], 8), "flags": flags})
+            found.append({"path": fields[0], "type": fields[1], "owner": fields[2], "group": None if fields[3] == "-" else fields[3],
+                          "mode": int(fields[4], 8), "flags": flags})
     return found
 
 
@@ -102,12 +104,15 @@ def _strangers(entry: dict, known) -> list:
                     wrong.append((file.path, state))
     except OSError:
         return []
-    return [dict(rights(path, state, known), what="spool", problem=clean(f"{len(wrong)} entries in {entry['path']} not owned by {entry['owner']}"), expected=f"owner {entry['owner']}")
-            for path, state in sorted(wrong)[:1]]
+    if not wrong:
+        return []
+    path, state = min(wrong)
+    problem = clean(f"{len(wrong)} entries in {entry['path']} not owned by {entry['owner']}")
+    return [dict(rights(path, state, known), what="spool", problem=problem, expected=f"owner {entry['owner']}")]
 
 
 def _postfix(context, known) -> list:
-    values = {name: _mail.parameter(context, name) or _FALLBACK[name] for name in _TABLE_NAMES}
+    values = {name: _mail.parameter(context, name) or usual for name, usual in _NAMES.items()}
     text = context.read(f"{values['meta_directory']}/postfix-files") or ""
     return [problem for entry in parse_table(text, values) if watched(entry, values) for problem in check(entry, known)]
 

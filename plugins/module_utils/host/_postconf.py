@@ -21,7 +21,7 @@ _PLACE = re.compile(r"^(?:file )?(?P<file>/[^\s,:]+)(?:[,:] line (?P<line>\d+))?
 _RESTRICTIONS = frozenset("""
     check_relay_domains defer defer_if_permit defer_if_reject defer_unauth_destination permit permit_auth_destination permit_inet_interfaces
     permit_mx_backup permit_mynetworks permit_naked_ip_address permit_sasl_authenticated permit_tls_all_clientcerts permit_tls_clientcerts
-    reject reject_authenticated_sender_login_mismatch reject_invalid_helo_hostname reject_invalid_hostname reject_known_sender_login_mismatch
+    reject reject_authenticated_sender_login_mismatch reject_invalid_helo_hostname reject_invalid_hostname reject_known_sender_login_mismatch reject_maps_rbl
     reject_multi_recipient_bounce reject_non_fqdn_helo_hostname reject_non_fqdn_hostname reject_non_fqdn_recipient reject_non_fqdn_sender
     reject_plaintext_session reject_sender_login_mismatch reject_unauth_destination reject_unauth_pipelining
     reject_unauthenticated_sender_login_mismatch reject_unknown_address reject_unknown_client reject_unknown_client_hostname
@@ -29,7 +29,7 @@ _RESTRICTIONS = frozenset("""
     reject_unknown_reverse_client_hostname reject_unknown_sender_domain reject_unlisted_recipient reject_unlisted_sender
     reject_unverified_recipient reject_unverified_sender warn_if_reject
 """.split())
-_RESTRICTIONS_WITH_ARGUMENT = re.compile(r"^(?:check_\w+_access|check_policy_service|(?:reject|permit)_(?:rbl|rhsbl|rhswl|dnswl|dnsbl)\w*|reject_maps_rbl|sleep)$")
+_RESTRICTIONS_WITH_ARGUMENT = re.compile(r"^(?:check_\w+_access|check_policy_service|(?:reject|permit)_(?:rbl|rhsbl|rhswl|dnswl|dnsbl)\w*|sleep)$")
 _RELAY_GUARDS = frozenset(("reject", "defer", "defer_if_permit", "reject_unauth_destination", "defer_unauth_destination", "check_relay_domains"))
 
 

@@ -25,6 +25,8 @@ _VERIFY = re.compile(r"^error (\d+) at (\d+) depth lookup: ?(.*)$", re.M)
 # id-ad-caIssuers (RFC 5280, 4.2.2.1): public authorities put it into every certificate that an intermediate signed.
 _CA_ISSUERS = bytes.fromhex("2b06010505073002")
 _NO_ISSUER, _EXPIRED, _UNTRUSTED_ROOT = (2, 20, 21), (9, 10), (18, 19)
+# A user of a pair that is neither a service of master.cf nor a name of its own: the setting right after the software.
+_GENERAL = re.compile(r"^\w+ s\w+$")
 _SERVICES = {"smtp": 25, "smtps": 465, "submissions": 465, "submission": 587}
 _FACTS = ("subject", "issuer", "serial", "fingerprint", "not_before", "not_before_epoch", "not_after", "not_after_epoch", "days_left", "self_signed", "names")
 
@@ -198,10 +200,10 @@ def _key(pair: Pair, context) -> dict:
     return facts
 
 
-def _file(pair: Pair, trust: list, context) -> dict:
-    """One certificate file as configured."""
-    facts = {"path": clean(pair.cert), "used_by": [clean(user, 120) for user in pair.used_by], "exists": os.path.exists(pair.cert), "readable": False, "error": "",
-             "chain_length": 0, "chain_ok": None, "chain_error": "", "mtime_epoch": None}
+def _file(pair: Pair, trust: str, context) -> dict:
+    """One certificate file as configured; ``trust`` is a file of authorities beside the system's, or empty."""
+    facts = {"path": clean(pair.cert), "used_by": [clean(user, 120) for user in pair.used_by], "exists": os.path.exists(pair.cert),
+             "readable": False, "error": "", "chain_length": 0, "chain_ok": None, "chain_error": "", "mtime_epoch": None}
     facts.update(dict.fromkeys(_FACTS), names=[])
     facts.update(_key(pair, context))
     text = context.read(pair.cert)
@@ -219,7 +221,8 @@ def _file(pair: Pair, trust: list, context) -> dict:
     if seen["subject"] is None:
         facts["error"] = "not a certificate"
         return facts
-    ran = context.run("openssl", "verify", *[word for path in trust for word in ("-CAfile", path)][:2], "-untrusted", pair.cert, pair.cert, timeout=4)
+    authority = ("-CAfile", trust) if trust else ()
+    ran = context.run("openssl", "verify", *authority, "-untrusted", pair.cert, pair.cert, timeout=4)
     facts["chain_ok"], facts["chain_error"] = chain_verdict(ran.out + ran.err, _CA_ISSUERS in chain[0])
     return facts
 
@@ -238,27 +241,36 @@ def _tls_targets(context) -> list:
     return [{"name": places[port], "port": port, "protocol": protocols[port]} for port in ports]
 
 
+def _observe(context) -> list:
+    """What the own ports show of themselves under TLS."""
+    targets = _tls_targets(context)
+    return probe.probe_all(targets, _PROBING) if targets else []
+
+
 def served_entry(seen: dict, files: list) -> dict:
     """What a port serves next to the file that its service is configured with."""
     presented = (seen.get("tls") or {}).get("certificate") or {}
     software = "dovecot" if seen["protocol"] in ("imap", "imaps", "pop3", "pop3s") else "postfix"
-    own = [entry for pair, entry in files if seen["port"] in pair.ports and software in " ".join(pair.used_by)]
-    general = [entry for pair, entry in files if any(user.startswith(f"{software} s") for user in pair.used_by) and not pair.ports]
+    own = [entry for pair, entry in files if seen["port"] in pair.ports and software == "postfix"]
+    general = [entry for pair, entry in files if any(_GENERAL.match(user) and user.startswith(software) for user in pair.used_by)]
     candidates = [entry["fingerprint"] for entry in own or general if entry["fingerprint"]]
     shown = presented.get("fingerprint")
     error = "" if shown else clean(seen.get("answer") or seen.get("outcome") or "no TLS", 200) if not seen["ok"] else "TLS is not offered"
     return {
-        "port": seen["port"], "protocol": seen["protocol"], "fingerprint": shown, "file_fingerprint": shown if shown in candidates else next(iter(candidates), None),
-        "same": shown in candidates if shown and candidates else None, "not_after": presented.get("not_after"), "not_after_epoch": presented.get("not_after_epoch"), "error": error,
+        "port": seen["port"], "protocol": seen["protocol"], "fingerprint": shown,
+        "file_fingerprint": shown if shown in candidates else next(iter(candidates), None),
+        "same": shown in candidates if shown and candidates else None, "not_after": presented.get("not_after"),
+        "not_after_epoch": presented.get("not_after_epoch"), "error": error,
     }
 
 
 def collect(context) -> dict:
     """The configured files and what the own ports serve: both, since a renewed file is served only after a reload."""
     pairs = configured(context)
-    trust = [path for path in (_mail.parameter(context, "smtpd_tls_CAfile"), _plain(_mail.imap_setting(context, "ssl_ca"))) if path and os.path.exists(path)]
-    targets = _tls_targets(context)
-    answers = side_by_side(_PATIENCE, [lambda: probe.probe_all(targets, _PROBING) if targets else []] + [lambda pair=pair: _file(pair, trust, context) for pair in pairs])
+    named = (_mail.parameter(context, "smtpd_tls_CAfile"), _plain(_mail.imap_setting(context, "ssl_ca")))
+    trust = next((path for path in named if os.path.isfile(path)), "")
+    questions = [lambda: _observe(context)] + [lambda pair=pair: _file(pair, trust, context) for pair in pairs]
+    answers = side_by_side(_PATIENCE, questions)
     files = [(pair, answer[0]) for pair, answer in zip(pairs, answers[1:]) if answer and answer[0]]
     observations = answers[0][0] if answers[0] and answers[0][0] else []
     if answers[0] is None or answers[0][1] is not None:

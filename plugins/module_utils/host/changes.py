@@ -15,9 +15,9 @@ _MOST_WALKED = 2000
 _MOST_FILES = 100
 _TREES = ("/etc/postfix", "/etc/dovecot", "/etc/exim4", "/etc/opendkim", "/etc/dkimkeys", "/etc/rspamd", "/etc/amavis", "/etc/postgrey", "/etc/sasldb2",
           "/etc/ssl/mail", "/etc/mailtls", "/etc/pam.d", "/etc/fail2ban", "/etc/systemd/system", "/etc/letsencrypt/live", "/etc/default", "/etc/rsyslog.d")
-_FILES = ("/etc/opendkim.conf", "/etc/opendmarc.conf", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/fstab", "/etc/aliases", "/etc/aliases.db", "/etc/passwd",
-          "/etc/group", "/etc/shadow", "/etc/mailname", "/etc/hostname", "/etc/nftables.conf", "/etc/rsyslog.conf", "/etc/network/interfaces", "/etc/sysctl.conf",
-          "/usr/local/etc/postfix/main.cf")
+_FILES = ("/etc/opendkim.conf", "/etc/opendmarc.conf", "/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/fstab", "/etc/aliases", "/etc/aliases.db",
+          "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/mailname", "/etc/hostname", "/etc/nftables.conf", "/etc/rsyslog.conf", "/etc/network/interfaces",
+          "/etc/sysctl.conf")
 _BACKUP = re.compile(r"(?:\.dpkg-(?:old|dist|new|bak)|\.ucf-(?:old|dist)|\.bak|\.orig|\.old|\.save|\.rpm(?:save|new|orig)|~)$")
 # systemd's own message ids (sd-messages(3)): a unit started, stopped, failed, was reloaded.
 _MESSAGES = {
@@ -25,9 +25,11 @@ _MESSAGES = {
     "d9b373ed55a64feb8242e02dbe79a49c": "failed", "7b05ebc668384222baa8881179cfda54": "reloaded",
 }
 _ASKED = re.compile(r"\s*(\S+) : .*COMMAND=\S*/((?:systemctl|service|postfix|doveadm|apt|apt-get|dpkg)\b.*)")
-_MAIL_UNIT = re.compile(r"^(?:postfix|dovecot|exim4|opendkim|opendmarc|rspamd|amavis|clamav|spamassassin|spamd|postgrey|postsrsd|saslauthd|fail2ban|slapd|mariadb|mysql|postgresql"
-                        r"|bind9|named|unbound|rsyslog|systemd-resolved|nftables|redis)\b")
-_OWN_FILES = {"postfix": ("/etc/postfix",), "dovecot": ("/etc/dovecot",), "exim": ("/etc/exim4",), "opendkim": ("/etc/opendkim.conf", "/etc/opendkim", "/etc/dkimkeys"), "rspamd": ("/etc/rspamd",)}
+_MAIL_UNIT = re.compile(
+    r"^(?:postfix|dovecot|exim4|opendkim|opendmarc|rspamd|amavis|clamav|spamassassin|spamd|postgrey|postsrsd|saslauthd|fail2ban|slapd|mariadb|mysql"
+    r"|postgresql|bind9|named|unbound|rsyslog|systemd-resolved|nftables|redis)\b")
+_OWN_FILES = {"postfix": ("/etc/postfix",), "dovecot": ("/etc/dovecot",), "exim": ("/etc/exim4",),
+              "opendkim": ("/etc/opendkim.conf", "/etc/opendkim", "/etc/dkimkeys"), "rspamd": ("/etc/rspamd",)}
 
 
 def _walk(context) -> list:
@@ -70,7 +72,8 @@ def _files(context, files: list) -> list:
     for path, moment in recent([item for item in files if not _BACKUP.search(item[0])], since, short)[:_MOST_FILES]:
         state = states[path]
         found.append({
-            "path": clean(path), "mtime": iso(state.st_mtime), "mtime_epoch": int(state.st_mtime), "changed_epoch": int(moment), "ctime_epoch": int(state.st_ctime), "size": state.st_size,
+            "path": clean(path), "mtime": iso(state.st_mtime), "mtime_epoch": int(state.st_mtime), "changed_epoch": int(moment),
+            "ctime_epoch": int(state.st_ctime), "size": state.st_size,
             "package_conffile_changed": _dpkg.md5_of(path) != shipped[path] if path in shipped else None,
         })
     return found
@@ -103,15 +106,16 @@ def parse_journal(text: str) -> list:
         if isinstance(unit, str) and action and _MAIL_UNIT.match(unit):
             name = re.split(r"[@.]", unit)[0]
             by = next((who for moment, who, words in reversed(asked) if 0 <= epoch - moment < 30 and (name in words or re.match(r"(?:apt|dpkg)", words))), None)
-            found.append({"unit": clean(unit, 120), "action": action, "time": iso(epoch), "time_epoch": int(epoch), "by": f"sudo by {clean(by, 64)}" if by else None, "source": "journalctl"})
+            found.append({"unit": clean(unit, 120), "action": action, "time": iso(epoch), "time_epoch": int(epoch),
+                          "by": f"sudo by {clean(by, 64)}" if by else None, "source": "journalctl"})
     return found
 
 
 def _restarts(context) -> list:
     since, until = window(context)
     matches = [f"MESSAGE_ID={identity}" for identity in _MESSAGES]
-    ran = context.run("journalctl", "-q", "--no-pager", "-n", "500", "-o", "json", "--output-fields=UNIT,MESSAGE,MESSAGE_ID,_COMM", f"--since=@{since:.0f}", f"--until=@{until:.0f}",
-                      *matches, "+", "_COMM=sudo", timeout=5)
+    ran = context.run("journalctl", "-q", "--no-pager", "-n", "500", "-o", "json", "--output-fields=UNIT,MESSAGE,MESSAGE_ID,_COMM",
+                      f"--since=@{since:.0f}", f"--until=@{until:.0f}", *matches, "+", "_COMM=sudo", timeout=5)
     if not ran.ok:
         context.cannot_see("journal", "; ".join(ran.complaints(1)) or "not there")
     elif "insufficient permissions" in ran.err:
@@ -128,7 +132,8 @@ def _not_read(context, files: list, restarts: list) -> list:
         if not trees or started is None:
             continue
         read = max([started] + [entry["time_epoch"] for entry in restarts if entry["action"] == "reloaded" and entry["unit"].startswith(process.software)])
-        later = sorted(((state.st_mtime, path) for path, state in files if path.startswith(trees) and not _BACKUP.search(path) and state.st_mtime > read + 1), reverse=True)
+        own = [(state.st_mtime, path) for path, state in files if path.startswith(trees) and not _BACKUP.search(path)]
+        later = sorted((entry for entry in own if entry[0] > read + 1), reverse=True)
         found += [{"service": process.software, "path": clean(path), "mtime_epoch": int(moment), "started_epoch": int(started)} for moment, path in later[:5]]
     return found
 
@@ -139,7 +144,8 @@ def parse_log(text: str) -> list:
     for line in text.splitlines():
         fields = line.split("\0")
         if len(fields) == 4:
-            found.append({"commit": clean(fields[0], 40), "time": iso(fields[1]) if fields[1].isdigit() else None, "author": clean(fields[2], 120), "subject": clean(fields[3], 200)})
+            found.append({"commit": clean(fields[0], 40), "time": iso(fields[1]) if fields[1].isdigit() else None, "author": clean(fields[2], 120),
+                          "subject": clean(fields[3], 200)})
     return found
 
 
@@ -147,7 +153,8 @@ def _history(context) -> dict:
     """The last commits of /etc, where etckeeper or somebody keeps it in Git."""
     if not os.path.isdir("/etc/.git"):
         return {"kind": "none", "last": []}
-    ran = context.run("git", "-c", "safe.directory=/etc", "-C", "/etc", "log", "-n", "5", "--no-color", "--format=%h%x00%ct%x00%an%x00%s", timeout=4, env={"GIT_OPTIONAL_LOCKS": "0"})
+    ran = context.run("git", "-c", "safe.directory=/etc", "-C", "/etc", "log", "-n", "5", "--no-color", "--format=%h%x00%ct%x00%an%x00%s", timeout=4,
+                      env={"GIT_OPTIONAL_LOCKS": "0"})
     if not ran.ok:
         context.cannot_see("/etc/.git", "; ".join(ran.complaints(1)) or "git is not there")
     return {"kind": "etckeeper" if os.path.isdir("/etc/etckeeper") else "git", "last": parse_log(ran.out)}

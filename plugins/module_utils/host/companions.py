@@ -16,7 +16,7 @@ import time
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import dovecot, postfix
 from ansible_collections.mailops.outage.plugins.module_utils.host._accounts import accounts, obstacle, rights
-from ansible_collections.mailops.outage.plugins.module_utils.host._bounded import side_by_side
+from ansible_collections.mailops.outage.plugins.module_utils.host._bounded import side_by_side, within
 from ansible_collections.mailops.outage.plugins.module_utils.host._endpoints import merged, of_dovecot, of_postfix, service_of
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
@@ -143,7 +143,21 @@ def _open(kind: str, address: str, until: float):
             raise
         return stream
     host, _colon, port = address.rpartition(":")
-    return socket.create_connection((host.strip("[]"), port), max(0.01, until - time.monotonic()))
+    try:
+        places = within(max(0.01, until - time.monotonic()), functools.partial(socket.getaddrinfo, host.strip("[]"), port, type=socket.SOCK_STREAM))
+    except TimeoutError as problem:
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer from the resolver in time") from problem
+    failure: OSError = ConnectionRefusedError(errno.ECONNREFUSED, "no address")
+    for family, kind_of_socket, protocol, _name, place in places[:4]:
+        stream = socket.socket(family, kind_of_socket, protocol)
+        try:
+            stream.settimeout(max(0.01, until - time.monotonic()))
+            stream.connect(place)
+            return stream
+        except OSError as problem:
+            stream.close()
+            failure = problem
+    raise failure
 
 
 def ask(kind: str, address: str, protocol: str, patience: float = _PATIENCE) -> dict:
@@ -173,6 +187,10 @@ def ask(kind: str, address: str, protocol: str, patience: float = _PATIENCE) -> 
     return {"connect": outcome, "answered": answered, "text": text, "seconds": round(time.monotonic() - began, 3)}
 
 
+# By a name of its own, for tests: root is never refused.
+_stat = os.stat
+
+
 def listens(path: str, table: str) -> bool:
     """Whether /proc/net/unix, which everybody may read, shows a listener at ``path``. It keeps a path as it was bound, so its last two parts are compared."""
     wanted = path.split("/")[-2:]
@@ -189,7 +207,7 @@ def _socket_file(context, item: dict, user: str) -> dict:
     found: dict = {"exists": None, "owner": None, "group": None, "mode": None, "connect": None, "text": ""}
     known = accounts(context)
     try:
-        state = os.stat(item["address"])
+        state = _stat(item["address"])
     except PermissionError:
         context.cannot_see(item["address"], "permission denied")
         if listens(item["address"], context.read("/proc/net/unix", 8 * 1024 * 1024) or ""):
@@ -217,7 +235,7 @@ def _look(context, item: dict, user: str) -> dict:
     facts = {"exists": None, "owner": None, "group": None, "mode": None, "connect": None, "answered": None, "seconds": 0.0, "text": ""}
     if item["kind"] == "unix":
         facts.update(_socket_file(context, item, user))
-    if facts["connect"] is None and (item["kind"] == "inet" or facts["exists"]):
+    if facts["connect"] is None and (item["kind"] == "inet" or facts["mode"]):
         facts.update(ask(item["kind"], item["address"], item["protocol"]))
         if facts["connect"] == "denied" and os.geteuid() != 0:
             # It is we who may not; the mode bits above said that the MTA may.
@@ -233,7 +251,7 @@ def named(context) -> list:
 
 def _named(context) -> list:
     mta, imap = postfix.settings(context), dovecot.settings(context)
-    found = of_postfix(mta, context.read) if mta else []
+    found = of_postfix(mta, context.read, postfix.domains(context)) if mta else []
     found += of_dovecot(imap["pairs"], context.read) if imap else []
     read = functools.lru_cache(maxsize=None)(lambda path: context.read(path) if os.path.exists(path) else None)
     return [dict(item, service=service_of(item, read)) for item in merged(found)[:_MOST_ENDPOINTS]]

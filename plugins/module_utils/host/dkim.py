@@ -44,7 +44,8 @@ def collect(context) -> dict:
     rows += rspamd_keys(context.read("/etc/rspamd/local.d/dkim_signing.conf") or "")
     keys = []
     for domain, selector, path in rows[:50]:
-        entry = {"domain": clean(domain, 253), "selector": clean(selector, 63), "path": clean(path), "readable": os.access(path, os.R_OK), "public_key": None, "error": ""}
+        entry = {"domain": clean(domain, 253), "selector": clean(selector, 63), "path": clean(path),
+                 "readable": os.access(path, os.R_OK), "public_key": None, "error": ""}
         if entry["readable"]:
             # The private key stays in openssl's memory: only the public half is written out.
             ran = context.run("openssl", "pkey", "-in", path, "-pubout", "-outform", "PEM", timeout=5)

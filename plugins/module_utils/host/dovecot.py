@@ -244,8 +244,12 @@ def listeners(pairs: list) -> list:
     return found
 
 
-def _file_of(block: dict) -> str | None:
-    """The file that a passdb or userdb reads, by its ``args`` (2.3) or by its own settings (2.4)."""
+def _file_of(block: dict, driver: str | None) -> str | None:
+    """The file that a passdb or userdb reads, by its ``args`` (2.3) or by its own settings (2.4); for PAM, its service's."""
+    if driver == "pam":
+        words = [word for word in block.get("args", "").split() if "=" not in word]
+        service = words[-1] if words else block.get("pam_service_name") or block.get("passdb_pam_service_name") or "dovecot"
+        return f"/etc/pam.d/{service}" if re.fullmatch(r"[\w.-]+", service) else None
     for name in ("passwd_file_path", "sql_config_file", "ldap_config_file"):
         if block.get(name):
             return block[name]
@@ -265,7 +269,7 @@ def _databases(context, known: dict, kind: str) -> list:
     found = []
     for _number, block in sorted(blocks.items(), key=lambda item: int(item[0])):
         driver = block.get("driver") or block.get("name")
-        path = _file_of(block)
+        path = _file_of(block, driver)
         # %d and the like differ for every user.
         fixed = path if path and "%" not in path else None
         # Only passwd-file is opened after the auth service gave up root; the others read their file before that.
@@ -283,6 +287,38 @@ def _readable(path: str, account) -> bool | None:
         return None
     except OSError:
         return False
+
+
+def first_bad_line(text: str) -> int | None:
+    """The number of the first line of a passwd-file(5) that is no ``name:…``; None when all are."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.startswith("#") and ":" not in line:
+            return number
+    return None
+
+
+def _user_files(context, databases: list) -> list:
+    """``[{path, problem}]``: the files that hold users; ``problem`` is null when the auth service can read and parse them.
+
+    For the system's users these are passwd(5), shadow(5) and the service's PAM file, which Dovecot reads as root.
+    """
+    found: dict = {}
+    for entry in databases:
+        path, driver = entry["file"], entry["driver"]
+        if driver in ("pam", "passwd", "shadow"):
+            needed = {"/etc/passwd"} | ({"/etc/shadow"} if driver != "passwd" else set()) | ({path} if path and os.path.isdir("/etc/pam.d") else set())
+            found.update({name: None if os.path.exists(name) else "is missing" for name in sorted(needed)})
+        elif driver == "passwd-file" and path:
+            problem = None
+            if entry["exists"] is False:
+                problem = "is missing"
+            elif entry["readable"] is False:
+                problem = "cannot be read by the auth service"
+            elif os.access(path, os.R_OK):
+                number = first_bad_line(context.read(path, 8 * 1024 * 1024) or "")
+                problem = f"line {number} is not name:password:…" if number else None
+            found[path] = problem
+    return [{"path": clean(path), "problem": problem} for path, problem in found.items()]
 
 
 def _newest(directory: str) -> tuple:
@@ -327,7 +363,8 @@ def _mail_location(values: dict) -> str | None:
 def _absent() -> dict:
     nothing = dict.fromkeys(("version", "config_file", "mail_location", "running_pid", "loaded_config_differs"))
     return dict(
-        nothing, present=False, settings={}, **{name: [] for name in ("protocols", "checks", "errors", "warnings", "auth_mechanisms", "passdbs", "userdbs", "listeners")},
+        nothing, present=False, settings={}, **{name: [] for name in ("protocols", "checks", "errors", "warnings", "auth_mechanisms", "passdbs", "userdbs", "listeners",
+                                                            "user_files")},
         ssl={"mode": None, "cert": None, "key": None, "min_protocol": None}, log={"log_path": None, "info_log_path": None, "debug_log_path": None},
         loaded={"differs": None, "path": None, "changed": None, "loaded": None},
     )
@@ -336,6 +373,7 @@ def _absent() -> dict:
 def collect(context) -> dict:
     """What is configured and what is wrong with it.
 
+    ``user_files`` [{path, problem}], see _user_files
     ``errors`` [{source, line, text}] what ``doveconf -n`` or ``doveconf -x -n`` refuses: the next start fails. A private key that does not
     belong to its certificate is not among them. ``loaded_config_differs`` is ``loaded.differs``, see _loaded.
     """
@@ -345,6 +383,7 @@ def collect(context) -> dict:
     values = known["values"]
     master = next((process for process in _processes.mail_processes(context) if process.software == "dovecot" and process.name == "dovecot"), None)
     loaded = _loaded(context, known, master)
+    passdbs, userdbs = (_databases(context, known, kind) for kind in ("passdb", "userdb"))
     return dict(
         _absent(),
         present=True,
@@ -353,8 +392,9 @@ def collect(context) -> dict:
         protocols=values.get("protocols", "").split(),
         mail_location=clean(_mail_location(values)) or None,
         auth_mechanisms=values.get("auth_mechanisms", "").lower().split(),
-        passdbs=_databases(context, known, "passdb"),
-        userdbs=_databases(context, known, "userdb"),
+        passdbs=passdbs,
+        userdbs=userdbs,
+        user_files=_user_files(context, passdbs + userdbs),
         listeners=listeners(known["pairs"]),
         ssl={"mode": values.get("ssl"), "cert": values.get("ssl_cert") or values.get("ssl_server_cert_file"),
              "key": values.get("ssl_key") or values.get("ssl_server_key_file"), "min_protocol": values.get("ssl_min_protocol")},

@@ -90,6 +90,11 @@ def files(context) -> dict:
     return {path: entry for path, entry in described.items() if entry}
 
 
+def _command(master: dict) -> str:
+    """A master.cf entry's command with its overrides, as one comparable text."""
+    return " ".join([str(master.get("command") or "")] + [f"-o {name}={value}" for name, value in sorted((master.get("overrides") or {}).items())])
+
+
 def state(facts: dict, described: dict) -> dict:
     """The comparable part of the facts, with the files' descriptions."""
     def part(*names):
@@ -100,20 +105,21 @@ def state(facts: dict, described: dict) -> dict:
     # A configuration that its own program cannot read tells settings half: nothing is compared with it.
     unread = {name for name in ("postfix", "dovecot") if part(name, "errors")}
     return {
-        "units": {item["unit"]: {"enabled": item.get("enabled"), "running": item.get("running")} for item in part("services", "units") or [] if item.get("present")},
+        "units": {item["unit"]: {"enabled": item.get("enabled"), "running": item.get("running")}
+                  for item in part("services", "units") or [] if item.get("present")},
         "listeners": [{"port": item["port"], "address": item["address"], "loopback": item.get("loopback"), "process": item.get("process")}
                       for item in part("listeners", "tcp") or [] if item.get("mail")],
         "settings": {
             "postfix": {} if "postfix" in unread else dict(part("postfix", "settings") or {}),
-            "master": {f"{item['service']}/{item['type']}": " ".join([str(item.get("command") or "")] + [f"-o {k}={v}" for k, v in sorted((item.get("overrides") or {}).items())])
-                       for item in ([] if "postfix" in unread else part("postfix", "masters") or [])},
+            "master": {f"{item['service']}/{item['type']}": _command(item) for item in ([] if "postfix" in unread else part("postfix", "masters") or [])},
             "dovecot": {} if "dovecot" in unread else dict(part("dovecot", "settings") or {}),
         },
         "packages": {item["name"]: item["version"] for item in part("packages", "mail") or []},
         "mounts": {item["mount"]: {"device": item.get("device"), "read_only": item.get("read_only")} for item in part("storage", "filesystems") or []},
         "firewall": sorted(item["text"] for item in part("network", "firewall", "rules") or []),
         "addresses": sorted(item["address"] for item in part("network", "addresses") or [] if item.get("scope") == "global"),
-        "counts": {"mailboxes": part("storage", "mailstore", "mailboxes"), "queue": part("queue", "counts", "total"), "deferred": part("queue", "counts", "deferred")},
+        "counts": {"mailboxes": part("storage", "mailstore", "mailboxes"), "queue": part("queue", "counts", "total"),
+                   "deferred": part("queue", "counts", "deferred")},
         "files": described,
     }
 
@@ -142,7 +148,8 @@ def differences(before: dict, after: dict) -> list:
     there, here = ({(item["port"], item["loopback"]) for item in state_["listeners"]} for state_ in (before, after))
     for port, loopback in sorted(there ^ here):
         text = f"{'loopback' if loopback else 'open'} port {port}"
-        found.append(_changed("listener", text, "listening" if (port, loopback) in there else None, "listening" if (port, loopback) in here else None, "ss -ltnp"))
+        states = ["listening" if (port, loopback) in known else None for known in (there, here)]
+        found.append(_changed("listener", text, *states, "ss -ltnp"))
     for area, source in (("postfix", "postconf -n"), ("master", "postconf -M"), ("dovecot", "doveconf -n")):
         # An area that was not visible in one of the looks says nothing.
         if before["settings"].get(area) and after["settings"].get(area):
@@ -165,7 +172,8 @@ def differences(before: dict, after: dict) -> list:
             found.append(_changed("file", path, "present" if then else None, "present" if now else None, path, (now or {}).get("mtime_epoch")))
             continue
         if then.get("sha256") != now.get("sha256") or then.get("link") != now.get("link"):
-            found.append(_changed("file", path, (then.get("sha256") or then.get("link") or "")[:12], (now.get("sha256") or now.get("link") or "")[:12], path, now.get("mtime_epoch")))
+            contents = [(entry.get("sha256") or entry.get("link") or "")[:12] for entry in (then, now)]
+            found.append(_changed("file", path, *contents, path, now.get("mtime_epoch")))
         rights = [f"{entry['owner']}:{entry['group']} {entry['mode']}" for entry in (then, now)]
         if rights[0] != rights[1]:
             found.append(_changed("owner", path, rights[0], rights[1], "stat " + path))

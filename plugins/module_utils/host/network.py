@@ -104,7 +104,8 @@ def _interface(context, name: str) -> dict:
     numbers = {key: int((context.read(f"{folder}/statistics/{counter}", 64) or "0").strip() or 0) for counter, key in _COUNTERS.items()}
     flags = int((context.read(f"{folder}/flags", 64) or "0").strip() or "0", 16)
     mtu = (context.read(f"{folder}/mtu", 64) or "").strip()
-    return dict(numbers, name=clean(name, 40), up=bool(flags & 1), carrier=(context.read(f"{folder}/carrier", 64) or "").strip() == "1", mtu=int(mtu) if mtu.isdigit() else None)
+    return dict(numbers, name=clean(name, 40), up=bool(flags & 1), carrier=(context.read(f"{folder}/carrier", 64) or "").strip() == "1",
+                mtu=int(mtu) if mtu.isdigit() else None)
 
 
 def _interfaces(context) -> list:

@@ -85,7 +85,7 @@ def _history(context) -> list:
             continue
         found += _dpkg.parse_log(text, path, since)
     found.sort(key=lambda entry: entry["time_epoch"], reverse=True)
-    return [dict({name: clean(value, 120) if isinstance(value, str) else value for name, value in entry.items()}, time=iso(entry["time_epoch"])) for entry in found[:100]]
+    return [dict(entry, time=iso(entry["time_epoch"])) for entry in found[:100]]
 
 
 def candidates(text: str, names) -> dict:
@@ -150,8 +150,8 @@ def _with_dpkg(context, known: list) -> dict:
     mail = [package for package in installed if _dpkg.is_mail(package.plain)]
     result["mail"] = [{"name": clean(package.plain, 120), "version": clean(package.version, 120), "installed_epoch": _dpkg.installed_epoch(package)}
                       for package in installed if _dpkg.matters(package.plain)]
-    result["half_configured"] = [{"name": clean(package.name, 120), "status": clean(package.status if package.flag == "ok" else f"{package.status}, {package.flag}", 80),
-                                  "mail": _dpkg.matters(package.plain), "source": "dpkg --audit"} for package in _dpkg.broken(known)][:50]
+    result["half_configured"] = [{"name": clean(package.name, 120), "status": clean(package.state, 80), "mail": _dpkg.matters(package.plain),
+                                  "source": "dpkg --audit"} for package in _dpkg.broken(known)][:50]
     result["held"] = [package.plain for package in installed if package.want == "hold" and _dpkg.matters(package.plain)]
     result["broken_files"], result["conffiles_changed"] = _files(context, mail)
     result["history"] = _history(context)
@@ -165,8 +165,9 @@ def _with_rpm(context) -> dict:
     since, _until = window(context, _DAYS)
     listed = parse_rpm(context.run("rpm", "-qa", "--qf", _RPM_FORMAT, timeout=8).out)
     result["mail"] = listed
-    result["history"] = [{"time": iso(entry["installed_epoch"]), "time_epoch": entry["installed_epoch"], "action": "install", "package": entry["name"], "from": None,
-                          "to": entry["version"], "source": "rpm -qa --last"} for entry in sorted(listed, key=lambda entry: -entry["installed_epoch"]) if entry["installed_epoch"] >= since]
+    recent = sorted((entry for entry in listed if entry["installed_epoch"] >= since), key=lambda entry: -entry["installed_epoch"])
+    result["history"] = [{"time": iso(entry["installed_epoch"]), "time_epoch": entry["installed_epoch"], "action": "install", "package": entry["name"],
+                          "from": None, "to": entry["version"], "source": "rpm -qa --last"} for entry in recent]
     names = [entry["name"] for entry in listed if re.match(r"^(?:postfix|dovecot|exim|opendkim|rspamd)", entry["name"])]
     ran = context.run("rpm", "-V", "--nodeps", "--nodigest", "--nosignature", *names, timeout=_PATIENCE) if names else None
     if ran is not None:

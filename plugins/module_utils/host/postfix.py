@@ -11,7 +11,7 @@ import time
 from ansible_collections.mailops.outage.plugins.module_utils.host import _processes
 from ansible_collections.mailops.outage.plugins.module_utils.host._accounts import accounts, obstacle
 from ansible_collections.mailops.outage.plugins.module_utils.host._bounded import side_by_side, within
-from ansible_collections.mailops.outage.plugins.module_utils.host._endpoints import socket_path
+from ansible_collections.mailops.outage.plugins.module_utils.host._endpoints import routes, socket_path
 from ansible_collections.mailops.outage.plugins.module_utils.host._postconf import (
     BACKENDS, COMPILED, PLAIN, bad_values, expand, guards_relaying, line_of, logical_lines, mask, parse_complaints, parse_main, parse_masters, tables,
     unknown_restrictions, words,
@@ -19,7 +19,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.host._postconf impo
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
-__all__ = ["collect", "settings", "tables"]
+__all__ = ["collect", "domains", "settings", "tables"]
 
 _PROGRAMS = ("/usr/sbin/postconf", "/usr/sbin/postfix", "/usr/lib/postfix/sbin/master", "/usr/libexec/postfix/master")
 _FALLBACK = {"config_directory": "/etc/postfix", "queue_directory": "/var/spool/postfix", "data_directory": "/var/lib/postfix", "mail_owner": "postfix"}
@@ -82,7 +82,7 @@ def _ask(context) -> dict | None:
     directory = (parse_main(defaults.out).get("config_directory") or _FALLBACK["config_directory"])
     main_path, master_path = f"{directory}/main.cf", f"{directory}/master.cf"
     main_text = context.read(main_path) or ""
-    checks = [{"command": ran.source, "rc": ran.rc, "lines": _quoted_without_values(ran.complaints())} for ran in (written, services)]
+    checks = [{"command": ran.source, "rc": ran.rc, "lines": _without_values(ran.complaints())} for ran in (written, services)]
     # Of these, -m reads the parameters as a daemon does, and dies of what a daemon dies of.
     complaints = parse_complaints("\n".join(ran.err for ran in (written, everything, services, types)), main_path, main_text)
     if written.missing:
@@ -135,8 +135,9 @@ def settings(context) -> dict | None:
     return context.once("postfix", lambda: _ask(context))
 
 
-def _quoted_without_values(lines: list) -> list:
-    return [re.sub(r"((?:unused parameter|overriding earlier entry): \w+)=.*", r"\1", line) for line in lines]
+def _without_values(lines: list) -> list:
+    """What postconf wrote, without the values that it quotes, for they may be secrets."""
+    return [re.sub(r"((?:unused parameter|overriding earlier entry): \w+)=.*|(attribute name: \"\w+).*", r"\1\2", line) for line in lines]
 
 
 def _refused(found: dict, defaults: dict, main_text: str) -> list:
@@ -300,10 +301,19 @@ def _accepts(context, found: dict) -> dict:
         for name in names:
             # By default the keys of virtual_alias_maps that are no addresses.
             addresses = name == "virtual_alias_domains" and name not in found["settings"]
-            domains, complete = _listed_domains(context, found["expanded"].get(name, ""), addresses)
-            accepts[group] += [domain for domain in domains if domain not in accepts[group]]
+            listed, complete = _listed_domains(context, found["expanded"].get(name, ""), addresses)
+            accepts[group] += [domain for domain in listed if domain not in accepts[group]]
             accepts["complete"] = accepts["complete"] and complete
     return accepts
+
+
+def domains(context) -> list:
+    """The domains that Postfix accepts mail for, sorted, as far as they can be listed; asked once a host."""
+    found = settings(context)
+    if not found:
+        return []
+    accepts = context.once("postfix accepts", lambda: _accepts(context, found))
+    return sorted(set(accepts["local"]) | set(accepts["virtual"]) | set(accepts["relay"]))
 
 
 def _chroot(context, found: dict) -> list:
@@ -348,15 +358,16 @@ def _is_local(address: str) -> bool | None:
     return True
 
 
-def _transports_missing(found: dict) -> list:
+def _transports_missing(found: dict, table: list) -> list:
+    """The transports that a parameter or the transport table (``[(domain, route)]``) names and master.cf has not: mail for them waits."""
     known = {master["service"] for master in found["masters"] if master["type"] in ("unix", "fifo", "pass")}
+    named = [(scope + name, values.get(name, "")) for scope, values in [("", found["expanded"])] + list(_scopes(found))[1:] for name in _TRANSPORT_PARAMETERS]
     missing = []
-    for scope, values in [("", found["expanded"])] + list(_scopes(found))[1:]:
-        for name in _TRANSPORT_PARAMETERS:
-            transport = values.get(name, "").partition(":")[0].strip()
-            if transport and known and transport not in known:
-                missing.append({"parameter": scope + name, "transport": clean(transport, 64)})
-    return missing
+    for parameter, route in named + [("transport_maps", route) for _domain, route in table]:
+        entry = {"parameter": parameter, "transport": clean(route.partition(":")[0].strip(), 64)}
+        if known and entry["transport"] and entry["transport"] not in known and entry not in missing:
+            missing.append(entry)
+    return missing[:50]
 
 
 def _unknown_restrictions(found: dict) -> list:
@@ -416,7 +427,7 @@ def collect(context) -> dict:
         return _absent()
     if not found["main_text_readable"]:
         context.cannot_see(found["main_path"], "not there or permission denied")
-    accepts = _accepts(context, found)
+    accepts = context.once("postfix accepts", lambda: _accepts(context, found))
     present = {(master["service"].rpartition(":")[2], master["type"].replace("fifo", "unix")) for master in found["masters"]}
     master = _processes.postfix_master(context)
     return dict(
@@ -427,12 +438,12 @@ def collect(context) -> dict:
         settings={name: clean(value, 2000) for name, value in found["settings"].items()},
         expanded={name: clean(found["expanded"][name], 2000) for name in sorted(set(_WANTED) | set(found["settings"])) if name in found["expanded"]},
         services_missing=[name for name, kind in _INTERNAL if (name, kind) not in present] if found["masters"] else [],
-        transports_missing=_transports_missing(found),
+        transports_missing=_transports_missing(found, routes(found, context.read)),
         unknown_restrictions=_unknown_restrictions(found),
         maps=_maps(context, found, time.time()),
         chroot=_chroot(context, found),
         addresses=_addresses(found),
-        domains=sorted(set(accepts["local"]) | set(accepts["virtual"]) | set(accepts["relay"])),
+        domains=domains(context),
         accepts=accepts,
         sasl=_sasl(found),
         other_instances=words(found["expanded"].get("multi_instance_directories", "")),

@@ -95,8 +95,8 @@ def collect(context) -> dict:
     inner = []
     if any(entry["path"].endswith("/etc/resolv.conf") and entry["differs"] for entry in chroot):
         inner = parse_resolv_conf(context.read(f"{directory}/etc/resolv.conf") or "")["nameservers"]
-    domains = _domains(context)
-    questions = [(server, name, kind) for server in dict.fromkeys(conf["nameservers"] + inner) for name, kind in [(name, "MX") for name in domains] + [(".", "NS")]]
+    wanted = [(name, "MX") for name in _domains(context)] + [(".", "NS")]
+    questions = [(server, name, kind) for server in dict.fromkeys(conf["nameservers"] + inner) for name, kind in wanted]
     names = list(dict.fromkeys(("localhost", system.fqdn(context))))
     answers = side_by_side(_PATIENCE + 1.0, [lambda q=question: _test(*q) for question in questions] + [lambda n=name: _look_up(n) for name in names])
     tests = [answer[0] for answer in answers[:len(questions)] if answer and answer[0]]

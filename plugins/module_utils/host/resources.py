@@ -183,7 +183,8 @@ def _blocked(context) -> list:
         now = _processes.parse_stat(context.read(f"/proc/{process.pid}/stat", 4096) or "")
         if now and now[1] == process.state:
             where = (context.read(f"/proc/{process.pid}/wchan", 64) or "").strip("0 \n")
-            blocked.append({"pid": process.pid, "process": process.name, "state": process.state, "wchan": clean(where, 64) or None, "unit": _processes.unit_of(_processes.cgroups(process.pid)),
+            blocked.append({"pid": process.pid, "process": process.name, "state": process.state, "wchan": clean(where, 64) or None,
+                            "unit": _processes.unit_of(_processes.cgroups(process.pid)),
                             "source": f"/proc/{process.pid}/stat"})
     return blocked
 

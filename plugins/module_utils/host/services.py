@@ -175,12 +175,15 @@ def _members(service: Service, units: set, by_unit: dict) -> list:
 
 
 def is_running(service: Service, block: dict, members: list) -> bool:
-    """Whether the service does its work: a process of its name lives, or its unit's main process; a oneshot service by its unit's word."""
+    """Whether the service does its work: its processes live; a oneshot service by its unit's word.
+
+    Of mail software the daemon itself must live (by its name or as its unit's main process): what survives it does not count.
+    """
     if service.oneshot:
         return block.get("ActiveState") == "active"
-    if any(process.name in service.processes for process in members):
-        return True
-    return block.get("MainPID", "0") not in ("", "0") and any(str(process.pid) == block["MainPID"] for process in members)
+    if service.role not in ("mta", "imap"):
+        return bool(members)
+    return any(process.name in service.processes or str(process.pid) == block.get("MainPID") for process in members)
 
 
 def is_expected(block: dict, enabled: str | None, running: bool, needed: bool) -> bool:

@@ -14,7 +14,10 @@ _MIB = 1024 * 1024
 _PATIENCE = 2.0
 _MOST_NESTED = 20
 _MOST_WALKED = 20000
-_PSEUDO = {"proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "mqueue", "securityfs", "debugfs", "tracefs", "configfs", "bpf", "pstore", "autofs", "nsfs", "fusectl"}
+_NOT_LOOKED_AT = {"/var/spool/exim4/input", "/proc", "/sys", "/usr", "/lib", "/bin", "/sbin", "/boot"}
+_QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "hold", "incoming", "maildrop", "saved", "trace")
+_PSEUDO = {"proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "mqueue", "securityfs", "debugfs", "tracefs", "configfs", "bpf", "pstore", "autofs",
+           "nsfs", "fusectl"}
 
 _NO_STORE = {
     "root": None, "exists": False, "st_dev_differs_from_parent": None, "fstab_says_mount": False, "mounted": None, "mailboxes": None,
@@ -57,8 +60,9 @@ def by_mount(roles: dict, known: list) -> dict:
     for role, paths in roles.items():
         for path in paths:
             holder = mount_of(path, known)
-            nested = [mount for mount in known if role in ("spool", "mailstore") and mount.type not in _PSEUDO and mount.mount != path and below(mount.mount, path)]
-            for mount in ([holder] if holder else []) + nested[:_MOST_NESTED]:
+            nested = [mount for mount in known if mount.type not in _PSEUDO and mount.mount != path and below(mount.mount, path)]
+            inner = nested[:_MOST_NESTED] if role in ("spool", "mailstore") else []
+            for mount in ([holder] if holder else []) + inner:
                 names = found.setdefault(mount.mount, [])
                 if role not in names:
                     names.append(role)
@@ -85,7 +89,8 @@ def _filesystems(roles: dict, known: list, listed: list) -> list:
         entry.update(
             mount=clean(path), device=clean(mount.device), type=clean(mount.type, 40), roles=sorted(names), read_only=mount.read_only,
             fstab_read_only=any(item.mount == path and "ro" in item.options for item in listed),
-            answers=answer is not None and problem is None, error="" if problem is None else clean(getattr(problem, "strerror", None) or problem, 120), source=f"df {clean(path)}",
+            answers=answer is not None and problem is None, error="" if problem is None else clean(getattr(problem, "strerror", None) or problem, 120),
+            source=f"df {clean(path)}",
         )
         found.append(entry)
     return found
@@ -98,8 +103,10 @@ def _missing(roles: dict, known: list, listed: list) -> list:
     for item in listed:
         if item.optional or item.mount in there:
             continue
-        names = sorted(role for role, paths in roles.items() for path in paths if role not in ("root", "config") and (below(path, item.mount) or below(item.mount, path)))
-        found.append({"mount": clean(item.mount), "device": clean(item.device), "roles": list(dict.fromkeys(names)), "holds_files": _holds_files(item.mount), "source": item.source})
+        names = sorted(role for role, paths in roles.items() if role not in ("root", "config")
+                       and any(below(path, item.mount) or below(item.mount, path) for path in paths))
+        found.append({"mount": clean(item.mount), "device": clean(item.device), "roles": names, "holds_files": _holds_files(item.mount),
+                      "source": item.source})
     return found[:20]
 
 
@@ -137,7 +144,8 @@ def _mailstore_facts(context, known: list, listed: list) -> tuple:
     found = _mailstore.sweep(place, accounts(context))
     if found["hidden"]:
         context.cannot_see(f"{found['hidden']} mailboxes under {place.root}", "permission denied")
-    facts.update(mailboxes=found["mailboxes"], newest_message_epoch=None if found["newest"] is None else int(found["newest"]), complete=found["complete"] and not found["hidden"])
+    facts.update(mailboxes=found["mailboxes"], newest_message_epoch=None if found["newest"] is None else int(found["newest"]),
+                 complete=found["complete"] and not found["hidden"])
     return facts, found["problems"]
 
 
@@ -173,8 +181,7 @@ def big_files(folder: str, skip, patience: float = 1.0) -> dict:
 def _eaters(context, full: list, roles: dict) -> tuple:
     """What fills the full file systems, outside of mail: ``(big, crowded, deleted_open)``."""
     queue = _mail.spool(context)
-    skip = {f"{queue}/{name}" for name in ("active", "bounce", "corrupt", "defer", "deferred", "hold", "incoming", "maildrop", "saved", "trace")} if queue else set()
-    skip |= set(roles["mailstore"]) | {"/var/spool/exim4/input", "/proc", "/sys", "/usr", "/lib", "/bin", "/sbin", "/boot"}
+    skip = {f"{queue}/{name}" for name in _QUEUES} | set(roles["mailstore"]) | _NOT_LOOKED_AT
     big, crowded = [], []
     for entry in full[:3]:
         # The mail store itself holds nothing but mail.

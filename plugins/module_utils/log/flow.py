@@ -16,7 +16,7 @@ _MOST_NAMES = 20
 # What counts what in the loud lines (see quiet.py; the quiet ones come counted). Lower case, as the scanner hands the text over.
 _TEXTS = (
     ("connections", b": connect from "),
-    ("connections", b": smtp connection from "),
+    ("connections", b" smtp connection from "),
     ("accepted", b": message-id="),
     ("sent", b" status=sent ("),
     ("saved", b": saved mail to "),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from array import array
+from collections import Counter
 
 from ansible_collections.mailops.outage.plugins.module_utils.log.quiet import meant
 
@@ -133,20 +134,28 @@ class Presence:
     """
 
     def __init__(self, literals):
+        long = [text for text in literals if len(text) >= _SAMPLED]
         self._short = frozenset(text for text in literals if len(text) < _SAMPLED)
+        shared = Counter(word for text in long for word in set(_words(text)))
         self._owners: dict = {}
-        for text in literals:
-            if len(text) >= _SAMPLED:
-                for place in range(_WORD):
-                    word = int.from_bytes(text[place:place + _WORD], sys.byteorder)
-                    self._owners.setdefault(word, []).append(text)
-        self._words = frozenset(self._owners)
+        for text in long:
+            words = _words(text)
+            # The neighbours that the fewest other texts have too.
+            begin = min(range(len(words) - _WORD + 1), key=lambda place: sum(shared[word] for word in words[place:place + _WORD]))
+            for word in words[begin:begin + _WORD]:
+                self._owners.setdefault(word, []).append(text)
+        self._known = frozenset(self._owners)
 
     def may_hold(self, block: bytes) -> set:
         """The texts that may stand in ``block``: every one that does, and seldom one that does not."""
         words = array("Q")
         words.frombytes(memoryview(block)[:len(block) // _WORD * _WORD])
         found = set(self._short)
-        for word in self._words.intersection(words):
+        for word in self._known.intersection(words):
             found.update(self._owners[word])
         return found
+
+
+def _words(text):
+    """The eight-byte words at every place of a text."""
+    return [int.from_bytes(text[place:place + _WORD], sys.byteorder) for place in range(len(text) - _WORD + 1)]

@@ -33,6 +33,9 @@ _LONGEST_VALUE = 200
 _QUEUE_ID = re.compile(
     rb"\]: ([0-9A-F]{5,15}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,20}): |[ :]([0-9A-Za-z]{6}-(?:[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[0-9A-Za-z]{11}-[0-9A-Za-z]{4}))(?= )"
 )
+_CHOICE_ANYWHERE = re.compile(rb"\.\*\(\?(?:P<\w+>(?:\(\?)?)?i?:?")
+# A stamp, a host (but in a file that the program writes itself), and then the program.
+_HEAD = r"^(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\S+(?: [\d:.]{8,15})?)(?: \S+)? "
 # Dovecot's auth_verbose_passwords, passwords in URLs and connect strings.
 _SECRET = re.compile(r"(?i)(passw(?:or)?d(?:\s+given)?\)?\s*[:=]\s*|\bpass=|\bsecret=|://[^\s:/@]+:)[^\s,)@]+")
 
@@ -49,7 +52,7 @@ class Signature:
             raise ValueError(f"signature {clean(name, 80)}: source is {clean(self.source, 40)}; known are {', '.join(SOURCES)}")
         self.pattern = _compiled(name, "pattern", spec["pattern"])
         self.excluded = _compiled(name, "not", spec["not"]) if spec.get("not") else None
-        self.program = _compiled(name, "program", rf"(?:^|[ >])(?:{spec['program']})(?:\[\d+\])?: ") if spec.get("program") else None
+        self.program = _compiled(name, "program", _HEAD + rf"(?:{spec['program']})(?:\[\d+\])?: ") if spec.get("program") else None
         has = spec.get("has") or []
         has = [has] if isinstance(has, str) else has
         if not isinstance(has, (list, tuple)) or not all(isinstance(text, str) and text for text in has):
@@ -58,11 +61,17 @@ class Signature:
         required = literals.required(self.pattern.pattern, self.pattern.flags)
         # None: every line has to be tried.
         self.literals = max(required[:1] + [hint] * bool(hint), key=literals.worth, default=None)
-        # After a run of anything a choice is tried at every place: a line that holds none of its texts is better known before.
+        # A choice after a run of anything is tried at every place: a line that holds none of its texts is better known before.
         choices = (sorted(texts) for texts in required if len(texts) > 1 and not any(text in known for text in texts for known in self.literals))
-        self._also = next(choices, []) if b".*" in self.pattern.pattern else []
+        self._also = next(choices, []) if _CHOICE_ANYWHERE.search(self.pattern.pattern) else []
+        self._plain = not (self._also or self.excluded or self.program)
         # Whether it is searched in the lines of ordinary traffic too.
         self.all_lines = bool(spec.get("quiet")) or self.literals is None or any(quiet.meant(text) for text in self.literals)
+
+    def find(self, lines, limited: bool) -> list:
+        """``[(line, match)]`` of the lines that match; ``limited``: none is longer than LONGEST_MATCHED."""
+        search = self.pattern.search if self._plain and limited else self.search
+        return [(line, match) for line, match in zip(lines, map(search, lines)) if match]
 
     def search(self, line: bytes):
         """The match in one line, or None."""
@@ -119,15 +128,15 @@ class Tally:
                 self.first = epoch if self.first is None else min(self.first, epoch)
                 self.last = epoch if self.last is None else max(self.last, epoch)
         if len(self._queue_ids) < _MOST_QUEUE_IDS:
-            self._add_queue_ids(line for line, _match in hits)
+            self._add_queue_ids(hits[:_MOST_QUEUE_IDS])
         for name in hits[0][1].re.groupindex:
             counts = self._groups.setdefault(name, Counter())
             counts.update(match[name][:_LONGEST_VALUE] for _line, match in hits if match[name] is not None)
             if len(counts) > 2 * _MOST_VALUES:
                 self._groups[name] = Counter(dict(counts.most_common(_MOST_VALUES)))
 
-    def _add_queue_ids(self, lines):
-        for line in lines:
+    def _add_queue_ids(self, hits):
+        for line, _match in hits:
             found = _QUEUE_ID.search(line)
             if found:
                 self._queue_ids[found.group(1) or found.group(2)] = True
@@ -186,15 +195,16 @@ class Scanner:
         for signature in self._loud:
             wanted = present & signature.literals
             if wanted:
-                self._add(signature, loud.holding(wanted), block, clock)
+                self._add(signature, loud, wanted, block, clock)
         if self._all:
             lines = _Lines(block.data, block.data.lower())
             for signature in self._all:
-                self._add(signature, lines.holding(signature.literals) if signature.literals else lines.lines, block, clock)
+                self._add(signature, lines, signature.literals, block, clock)
         return divided.lines
 
-    def _add(self, signature, lines, block, clock):
-        hits = [(line, match) for line, match in zip(lines, map(signature.search, lines)) if match]
+    def _add(self, signature, lines, texts, block, clock):
+        candidates = lines.holding(texts) if texts else lines.lines
+        hits = signature.find(candidates, lines.limited) if candidates else []
         if hits:
             self.tallies.setdefault(signature.name, Tally()).add(hits, block, clock)
 
@@ -208,6 +218,8 @@ class _Lines:
         self._data = data
         self._found: dict = {}
         self._lines: list = []
+        # Whether no line is longer than is matched.
+        self.limited = True
 
     @property
     def lines(self) -> list:
@@ -215,6 +227,7 @@ class _Lines:
             # What follows the last newline is no line.
             self._lines = self._data.split(b"\n")[:-1]
             self._low_lines = self._low.split(b"\n")[:-1]
+            self.limited = max(map(len, self._lines), default=0) <= LONGEST_MATCHED
         return self._lines
 
     def holding(self, texts) -> list:

@@ -276,7 +276,7 @@ def whole_lines(chunks, source: str, offset: int = 0, block_type=Block):
             chunk = chunk[cut:]
         cut = chunk.rfind(b"\n") + 1
         if cut:
-            yield block_type(kept + chunk[:cut], start, source)
+            yield block_type(b"".join((kept, memoryview(chunk)[:cut])), start, source)
             kept, start = chunk[cut:], place - len(chunk) + cut
         else:
             kept += chunk

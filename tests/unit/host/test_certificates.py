@@ -42,13 +42,12 @@ def _pki(tmp_path_factory):
     return root
 
 
-def _look(pki, cert, key, trust=()):
-    context = Context()
-    return certificates._file(Pair(f"{pki}/{cert}", f"{pki}/{key}", ("postfix smtpd_tls_cert_file",)), [f"{pki}/{name}" for name in trust], context)
+def _look(pki, cert, key, trust=""):
+    return certificates._file(Pair(f"{pki}/{cert}", f"{pki}/{key}", ("postfix smtpd_tls_cert_file",)), f"{pki}/{trust}" if trust else "", Context())
 
 
 def test_a_chain_that_ends_in_a_known_authority_is_complete(pki):
-    facts = _look(pki, "chain.pem", "leaf.key", ["authority.pem"])
+    facts = _look(pki, "chain.pem", "leaf.key", "authority.pem")
     assert facts["chain_ok"] is True and facts["chain_length"] == 2 and facts["key_matches"] is True and facts["error"] == ""
     assert facts["subject"] == "CN=mail.example.test" and facts["issuer"] == "CN=intermediate" and facts["names"] == ["mail.example.test", "192.0.2.1"]
     assert 29 < facts["days_left"] <= 30 and facts["self_signed"] is False and len(facts["fingerprint"]) == 64
@@ -60,9 +59,9 @@ def test_a_private_authority_that_this_host_does_not_know_is_no_broken_chain(pki
 
 
 def test_a_missing_intermediate_is_certain_when_the_leaf_says_where_it_is(pki):
-    facts = _look(pki, "public.pem", "public.key", ["authority.pem"])
+    facts = _look(pki, "public.pem", "public.key", "authority.pem")
     assert facts["chain_ok"] is False and "unable to get local issuer certificate" in facts["chain_error"]
-    unsure = _look(pki, "leaf.pem", "leaf.key", ["authority.pem"])
+    unsure = _look(pki, "leaf.pem", "leaf.key", "authority.pem")
     assert unsure["chain_ok"] is None and "depth 0" in unsure["chain_error"]
 
 
@@ -95,7 +94,8 @@ def test_a_locked_key_is_not_asked_for_its_passphrase(pki, tmp_path):
 
 def test_a_missing_certificate_and_a_missing_key_are_told(pki):
     facts = _look(pki, "gone.pem", "gone.key")
-    assert (facts["exists"], facts["error"], facts["key_error"], facts["key_matches"]) == (False, "No such file or directory", "No such file or directory", None)
+    assert (facts["exists"], facts["error"], facts["key_error"], facts["key_matches"]) == (False, "No such file or directory", "No such file or directory",
+                                                                                           None)
 
 
 def test_a_file_without_a_certificate_is_told(pki):
@@ -104,7 +104,7 @@ def test_a_file_without_a_certificate_is_told(pki):
 
 def test_a_file_with_garbage_in_a_certificates_place_is_told(tmp_path):
     (tmp_path / "bad.pem").write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-    assert certificates._file(Pair(f"{tmp_path}/bad.pem", ""), [], Context())["error"] == "not a certificate"
+    assert certificates._file(Pair(f"{tmp_path}/bad.pem", ""), "", Context())["error"] == "not a certificate"
 
 
 @given(st.text(max_size=300))
@@ -129,16 +129,20 @@ def test_the_verdict_on_a_chain(output, names_issuer, expected):
     assert certificates.chain_verdict(output, names_issuer) == expected
 
 
-@pytest.mark.parametrize("service, port", [("smtp", 25), ("submission", 587), ("smtps", 465), ("submissions", 465), ("192.0.2.1:2525", 2525), ("[::1]:smtp", 25), ("pickup", None)])
+@pytest.mark.parametrize("service, port", [("smtp", 25), ("submission", 587), ("smtps", 465), ("submissions", 465), ("192.0.2.1:2525", 2525),
+                                           ("[::1]:smtp", 25), ("pickup", None)])
 def test_services_of_master_have_their_port(service, port):
     assert certificates.port_of(service) == port
 
 
 def test_pairs_of_postfix_are_those_of_main_and_of_services_with_their_own():
-    expanded = {"smtpd_tls_cert_file": "/a.pem", "smtpd_tls_key_file": "/a.key", "smtpd_tls_eccert_file": "", "smtpd_tls_chain_files": "", "myhostname": "mail.example.test"}
-    masters = [{"service": "smtp", "overrides": {}}, {"service": "submission", "overrides": {"smtpd_tls_cert_file": "/etc/$myhostname.pem", "smtpd_tls_security_level": "encrypt"}}]
+    expanded = {"smtpd_tls_cert_file": "/a.pem", "smtpd_tls_key_file": "/a.key", "smtpd_tls_eccert_file": "", "smtpd_tls_chain_files": "",
+                "myhostname": "mail.example.test"}
+    masters = [{"service": "smtp", "overrides": {}}, {"service": "submission",
+                                                      "overrides": {"smtpd_tls_cert_file": "/etc/$myhostname.pem", "smtpd_tls_security_level": "encrypt"}}]
     assert certificates.postfix_pairs(expanded, masters, lambda path: None) == [
-        Pair("/a.pem", "/a.key", ("postfix smtpd_tls_cert_file",)), Pair("/etc/mail.example.test.pem", "/a.key", ("postfix submission smtpd_tls_cert_file",), (587,))]
+        Pair("/a.pem", "/a.key", ("postfix smtpd_tls_cert_file",)),
+        Pair("/etc/mail.example.test.pem", "/a.key", ("postfix submission smtpd_tls_cert_file",), (587,))]
 
 
 def test_a_service_with_its_own_combined_file_does_not_borrow_the_key():
@@ -148,7 +152,8 @@ def test_a_service_with_its_own_combined_file_does_not_borrow_the_key():
 
 
 def test_chain_files_win_and_find_their_keys(pki):
-    texts = {"/key": (pki / "leaf.key").read_text(), "/cert": (pki / "leaf.pem").read_text(), "/both": (pki / "alone.key").read_text() + (pki / "alone.pem").read_text(), "/junk": "nothing"}
+    texts = {"/key": (pki / "leaf.key").read_text(), "/cert": (pki / "leaf.pem").read_text(),
+             "/both": (pki / "alone.key").read_text() + (pki / "alone.pem").read_text(), "/junk": "nothing"}
     assert certificates.chain_pairs(["/key", "/cert", "/both"], texts.get) == [("/cert", "/key"), ("/both", "/both")]
     assert certificates.chain_pairs(["/junk"], texts.get) == [("/junk", "/junk")]
     assert certificates.chain_pairs(["/gone"], texts.get) == [("/gone", "/gone")]
@@ -157,13 +162,16 @@ def test_chain_files_win_and_find_their_keys(pki):
 
 
 def test_pairs_of_dovecot_include_names_and_are_none_without_tls():
-    values = {"ssl": "required", "ssl_cert": "</a.pem", "ssl_key": "</a.key", "local_name.imap.example.test.ssl_cert": "< /b.pem", "local_name.imap.example.test.ssl_key": "</b.key"}
-    assert certificates.dovecot_pairs(values) == [Pair("/b.pem", "/b.key", ("dovecot local_name.imap.example.test.ssl_cert",)), Pair("/a.pem", "/a.key", ("dovecot ssl_cert",))]
+    values = {"ssl": "required", "ssl_cert": "</a.pem", "ssl_key": "</a.key", "local_name.imap.example.test.ssl_cert": "< /b.pem",
+              "local_name.imap.example.test.ssl_key": "</b.key"}
+    assert certificates.dovecot_pairs(values) == [Pair("/b.pem", "/b.key", ("dovecot local_name.imap.example.test.ssl_cert",)),
+                                                  Pair("/a.pem", "/a.key", ("dovecot ssl_cert",))]
     assert certificates.dovecot_pairs(dict(values, ssl="no")) == []
 
 
 def test_equal_pairs_are_one_with_all_users():
-    assert certificates.merged([Pair("/a", "/k", ("postfix x",), (25,)), Pair("/a", "/k", ("dovecot y",))]) == [Pair("/a", "/k", ("postfix x", "dovecot y"), (25,))]
+    assert certificates.merged([Pair("/a", "/k", ("postfix x",), (25,)), Pair("/a", "/k", ("dovecot y",))]) == [Pair("/a", "/k", ("postfix x", "dovecot y"),
+                                                                                                                     (25,))]
 
 
 def _seen(port, protocol, fingerprint, ok=True, answer=""):
@@ -171,27 +179,39 @@ def _seen(port, protocol, fingerprint, ok=True, answer=""):
             "tls": {"certificate": {"fingerprint": fingerprint, "not_after": "2029-01-11T21:35:33Z", "not_after_epoch": 1}} if fingerprint else None}
 
 
-_FILES = [(Pair("/a", "/a", ("postfix smtpd_tls_cert_file", "dovecot ssl_cert")), {"fingerprint": "aa"}), (Pair("/b", "/b", ("postfix submission smtpd_tls_cert_file",), (587,)), {"fingerprint": "bb"})]
+_FILES = [(Pair("/a", "/a", ("postfix smtpd_tls_cert_file", "dovecot ssl_cert")), {"fingerprint": "aa"}),
+          (Pair("/b", "/b", ("postfix submission smtpd_tls_cert_file",), (587,)), {"fingerprint": "bb"})]
 
 
 @pytest.mark.parametrize("seen, file, same", [
-    (_seen(25, "smtp", "aa"), "aa", True), (_seen(25, "smtp", "cc"), "aa", False), (_seen(587, "submission", "bb"), "bb", True), (_seen(587, "submission", "aa"), "bb", False),
-    (_seen(993, "imaps", "cc"), "aa", False), (_seen(993, "imaps", None, False, "Connection reset by peer"), "aa", None),
+    (_seen(25, "smtp", "aa"), "aa", True), (_seen(25, "smtp", "cc"), "aa", False), (_seen(587, "submission", "bb"), "bb", True),
+    (_seen(587, "submission", "aa"), "bb", False),
+    (_seen(993, "imaps", "cc"), "aa", False), (_seen(465, "submissions", "aa"), "aa", True),
+    (_seen(993, "imaps", None, False, "Connection reset by peer"), "aa", None),
 ])
 def test_what_a_port_serves_is_compared_with_its_own_file(seen, file, same):
     entry = certificates.served_entry(seen, _FILES)
     assert (entry["file_fingerprint"], entry["same"]) == (file, same)
 
 
+def test_a_file_that_serves_all_ports_and_one_by_name_still_serves_all():
+    files = [(Pair("/a", "/a", ("postfix smtpd_tls_cert_file", "postfix submission smtpd_tls_cert_file"), (587,)), {"fingerprint": "aa"})]
+    assert certificates.served_entry(_seen(25, "smtp", "aa"), files)["same"] is True
+    assert certificates.served_entry(_seen(25, "smtp", "bb"), files)["same"] is False
+
+
 def test_a_port_without_tls_says_why():
     assert certificates.served_entry(_seen(25, "smtp", None), _FILES)["error"] == "TLS is not offered"
-    assert certificates.served_entry(_seen(25, "smtp", None, False, "454 4.7.0 TLS not available due to local problem"), _FILES)["error"].startswith("454 4.7.0")
+    assert certificates.served_entry(_seen(25, "smtp", None, False, "454 4.7.0 TLS not available due to local problem"),
+                                     _FILES)["error"].startswith("454 4.7.0")
 
 
 def test_one_port_of_dovecot_and_each_of_postfix_is_asked(monkeypatch):
-    monkeypatch.setattr(certificates, "listening", lambda context: [("0.0.0.0", 25), ("192.0.2.1", 587), ("::", 25), ("0.0.0.0", 143), ("0.0.0.0", 993), ("127.0.0.1", 24), ("0.0.0.0", 22)])
+    monkeypatch.setattr(certificates, "listening", lambda context: [("0.0.0.0", 25), ("192.0.2.1", 587), ("::", 25), ("0.0.0.0", 143), ("0.0.0.0", 993),
+                                                                    ("127.0.0.1", 24), ("0.0.0.0", 22)])
     assert certificates._tls_targets(Context()) == [
-        {"name": "127.0.0.1", "port": 25, "protocol": "smtp"}, {"name": "192.0.2.1", "port": 587, "protocol": "submission"}, {"name": "127.0.0.1", "port": 993, "protocol": "imaps"}]
+        {"name": "127.0.0.1", "port": 25, "protocol": "smtp"}, {"name": "192.0.2.1", "port": 587, "protocol": "submission"},
+        {"name": "127.0.0.1", "port": 993, "protocol": "imaps"}]
 
 
 def test_a_host_without_mail_has_no_certificates(monkeypatch):

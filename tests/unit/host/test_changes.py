@@ -33,7 +33,8 @@ def test_a_tree_that_was_unpacked_as_a_whole_is_no_change():
 
 
 def test_copies_beside_changed_files_are_found():
-    everything = ["/etc/postfix/main.cf", "/etc/postfix/main.cf.bak", "/etc/postfix/main.cf~", "/etc/postfix/main.cf.dpkg-old", "/etc/postfix/master.cf.bak", "/etc/postfix/main.cf.d"]
+    everything = ["/etc/postfix/main.cf", "/etc/postfix/main.cf.bak", "/etc/postfix/main.cf~", "/etc/postfix/main.cf.dpkg-old", "/etc/postfix/master.cf.bak",
+                  "/etc/postfix/main.cf.d"]
     assert changes.backups_of(["/etc/postfix/main.cf"], everything) == ["/etc/postfix/main.cf.bak", "/etc/postfix/main.cf.dpkg-old", "/etc/postfix/main.cf~"]
 
 
@@ -52,7 +53,8 @@ _SUDO = '{"__REALTIME_TIMESTAMP": "%s", "_COMM": "sudo", "MESSAGE": "     %s : P
 
 @pytest.mark.parametrize("moment, command, by", [
     ("1795470465000000", "/usr/bin/systemctl restart postfix@-", "sudo by ops"), ("1795470465000000", "/usr/bin/apt-get -y upgrade", "sudo by ops"),
-    ("1795470465000000", "/usr/bin/systemctl restart dovecot", None), ("1795470400000000", "/usr/bin/systemctl restart postfix@-", None), ("1795470465000000", "/bin/sh -c true", None),
+    ("1795470465000000", "/usr/bin/systemctl restart dovecot", None), ("1795470400000000", "/usr/bin/systemctl restart postfix@-", None),
+    ("1795470465000000", "/bin/sh -c true", None),
 ])
 def test_who_restarted_a_unit_is_who_asked_for_it_just_before(moment, command, by):
     assert changes.parse_journal(_entries(_SUDO % (moment, "ops", command), _STARTED % "postfix@-.service"))[0]["by"] == by
@@ -67,7 +69,8 @@ def test_no_command_of_anybody_is_kept():
     assert "hidden" not in str(changes.parse_journal(text))
 
 
-@given(st.lists(st.text(max_size=80) | st.sampled_from(['{"__REALTIME_TIMESTAMP": "x"}', '{"__REALTIME_TIMESTAMP": "1", "MESSAGE": [1, 2], "_COMM": "sudo"}', "[]", "1", "null",
+@given(st.lists(st.text(max_size=80) | st.sampled_from(['{"__REALTIME_TIMESTAMP": "x"}', '{"__REALTIME_TIMESTAMP": "1", "MESSAGE": [1, 2], "_COMM": "sudo"}',
+                                                        "[]", "1", "null",
                                                        '{"__REALTIME_TIMESTAMP": "1", "MESSAGE_ID": [], "UNIT": null}']), max_size=5))
 def test_any_lines_are_read_as_a_journal(lines):
     changes.parse_journal("\n".join(lines))
@@ -77,7 +80,8 @@ def test_a_file_changed_after_its_service_started_is_told_until_a_reload(monkeyp
     master = Process(1, 0, "master", "S", 1, 0, "/usr/lib/postfix/sbin/master", "postfix")
     monkeypatch.setattr(changes._processes, "masters", lambda context: [master])
     monkeypatch.setattr(changes._processes, "started", lambda process: 1000.0)
-    files = [_file("/etc/postfix/main.cf", 1500), _file("/etc/postfix/main.cf.bak", 1500), _file("/etc/postfix/master.cf", 900), _file("/etc/dovecot/dovecot.conf", 1500)]
+    files = [_file("/etc/postfix/main.cf", 1500), _file("/etc/postfix/main.cf.bak", 1500), _file("/etc/postfix/master.cf", 900),
+             _file("/etc/dovecot/dovecot.conf", 1500)]
     assert changes._not_read(Context(), files, []) == [{"service": "postfix", "path": "/etc/postfix/main.cf", "mtime_epoch": 1500, "started_epoch": 1000}]
     assert changes._not_read(Context(), files, [{"unit": "postfix@-.service", "action": "reloaded", "time_epoch": 1600}]) == []
     assert changes._not_read(Context(), files, [{"unit": "dovecot.service", "action": "reloaded", "time_epoch": 1600}]) != []
@@ -103,7 +107,8 @@ def test_configuration_files_and_links_are_walked_and_closed_folders_are_told(mo
 def test_a_changed_file_of_a_package_is_told_from_one_as_shipped(monkeypatch, tmp_path):
     for name in ("changed", "shipped", "own"):
         (tmp_path / name).write_text("x")
-    monkeypatch.setattr(changes._dpkg, "conffiles", lambda context: {f"{tmp_path}/changed": "0" * 32, f"{tmp_path}/shipped": "9dd4e461268c8034f5c8564e155c67a6"})
+    monkeypatch.setattr(changes._dpkg, "conffiles", lambda context: {f"{tmp_path}/changed": "0" * 32,
+                                                                     f"{tmp_path}/shipped": "9dd4e461268c8034f5c8564e155c67a6"})
     files = [(f"{tmp_path}/{name}", os.lstat(tmp_path / name)) for name in ("changed", "shipped", "own")]
     found = {os.path.basename(entry["path"]): entry["package_conffile_changed"] for entry in changes._files(Context(), files)}
     assert found == {"changed": True, "shipped": False, "own": None}

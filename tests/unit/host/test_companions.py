@@ -5,12 +5,15 @@ import os
 import socket
 import struct
 import threading
+import time
+from pathlib import Path
 
 import pytest
 from ansible_collections.mailops.outage.plugins.module_utils.host import _endpoints, companions
 from ansible_collections.mailops.outage.plugins.module_utils.host._postconf import parse_masters, tables
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Context
 
+FIXTURES = Path(__file__).parent / "fixtures"
 MASTERS = parse_masters("""
 smtp       inet  n       -       y       -       -       smtpd
 submission inet  n       -       y       -       -       smtpd -o smtpd_sasl_auth_enable=yes -o smtpd_milters=inet:127.0.0.1:9999
@@ -308,16 +311,94 @@ def test_what_is_not_there_is_missing(tmp_path):
     assert (found["exists"], found["connect"]) == (False, "missing")
 
 
-def test_all_are_asked_side_by_side(monkeypatch, tmp_path):
-    monkeypatch.setattr(companions, "_PATIENCE", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-        milters = " ".join(f"inet:127.0.0.1:{listener.getsockname()[1]}" for listener in (one, two))
-        context = Context()
-        context.once("postfix", lambda: dict(known(smtpd_milters=milters), mail_owner="postfix"))
-        context.once("dovecot", lambda: None)
-        monkeypatch.setattr(companions, "ask", lambda kind, address, protocol: companions_ask(kind, address, protocol, 0.2))
-        endpoints = companions.collect(context)["endpoints"]
-    assert [entry["connect"] for entry in endpoints if entry["used_by"] == "postfix smtpd_milters"] == ["no_answer", "no_answer"]
+def test_all_are_asked_side_by_side_and_one_that_never_comes_back_is_a_timeout(monkeypatch):
+    def slow(_context, item, _user):
+        time.sleep(0.2 if item["address"] == "a:1" else 9)
+        return {"connect": "ok"}
+
+    monkeypatch.setattr(companions, "_PATIENCE", -0.7)
+    monkeypatch.setattr(companions, "_look", slow)
+    monkeypatch.setattr(companions.postfix, "settings", lambda context: None)
+    items = [{"role": "milter", "protocol": "milter", "service": None, "used_by": "x", "kind": "inet", "address": address, "asker": "mta"} for address in ("a:1", "b:2")]
+    context = Context()
+    context.once("endpoints", lambda: items)
+    began = time.monotonic()
+    endpoints = companions.collect(context)["endpoints"]
+    assert [entry["connect"] for entry in endpoints] == ["ok", "timeout"] and time.monotonic() - began < 2
 
 
-companions_ask = companions.ask
+def test_a_resolver_that_does_not_answer_is_told_from_a_server_that_does_not(monkeypatch):
+    monkeypatch.setattr(companions.socket, "getaddrinfo", lambda *_arguments, **_options: time.sleep(2))
+    found = companions.ask("inet", "lmtp.example.test:24", "lmtp", 0.1)
+    assert found["connect"] == "unreachable" and "resolver" in found["text"]
+
+
+def test_a_name_that_does_not_exist_does_not_resolve(monkeypatch):
+    def nobody(*_arguments, **_options):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    monkeypatch.setattr(companions.socket, "getaddrinfo", nobody)
+    assert companions.ask("inet", "nowhere.example.test:25", "smtp", 1)["text"] == "the name does not resolve: Name or service not known"
+
+
+def test_the_second_address_of_a_name_is_tried(monkeypatch):
+    with server(says(b"220 ready\r\n")) as (kind, address):
+        port = int(address.rpartition(":")[2])
+        # Nothing listens on this loopback address.
+        places = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, port)) for host in ("127.0.0.9", "127.0.0.1")]
+        monkeypatch.setattr(companions.socket, "getaddrinfo", lambda *_arguments, **_options: places)
+        assert companions.ask(kind, f"two.example.test:{port}", "lmtp", 1)["connect"] == "ok"
+
+
+TABLE = "# comment\nexample.test   lmtp:inet:[store.example.test]:24\nrelayed.test smtp:[relay.example.test]\nother.test smtp:[other.example.test]\nmx.test smtp:mx.test\n"
+
+
+def test_the_routes_of_our_own_domains_are_companions_and_others_are_not():
+    host = known(transport_maps="hash:/etc/postfix/transport")
+    found = places(_endpoints.of_postfix(host, {"/etc/postfix/transport": TABLE}.get, ["example.test", "relayed.test", "mx.test"]))
+    assert {place: user for place, user in found.items() if place[0] != "milter"} == {
+        ("lmtp", "inet", "store.example.test:24"): "postfix transport_maps example.test",
+        ("transport", "inet", "relay.example.test:25"): "postfix transport_maps relayed.test"}
+
+
+def test_a_transport_with_a_named_next_hop_is_ours():
+    assert ("transport", "inet", "store.example.test:2525") in of_postfix(virtual_transport="smtp:[store.example.test]:2525")
+
+
+@pytest.mark.parametrize("item, files, service", [
+    ({"role": "milter", "kind": "inet", "address": "localhost:8891"}, {}, "opendkim"),
+    ({"role": "milter", "kind": "inet", "address": "127.0.0.1:12301"}, {"/etc/opendkim.conf": "Socket inet:12301@localhost\n"}, "opendkim"),
+    ({"role": "milter", "kind": "inet", "address": "127.0.0.1:8891"}, {"/etc/opendmarc.conf": "# Socket inet:8893\nSocket inet:8891@localhost\n"}, "opendmarc"),
+    ({"role": "milter", "kind": "unix", "address": "/var/spool/postfix/opendkim/opendkim.sock"}, {}, "opendkim"),
+    ({"role": "milter", "kind": "unix", "address": "/var/spool/postfix/rspamd/milter.sock"}, {}, "rspamd"),
+    ({"role": "policy", "kind": "inet", "address": "127.0.0.1:10023"}, {}, "postgrey"),
+    ({"role": "filter", "kind": "inet", "address": "127.0.0.1:10024"}, {}, "amavis"),
+    ({"role": "sasl", "kind": "unix", "address": "/var/spool/postfix/private/auth"}, {}, "dovecot"),
+    ({"role": "lmtp", "kind": "inet", "address": "store.example.test:24"}, {}, None),
+    ({"role": "milter", "kind": "inet", "address": "192.0.2.5:8891"}, {}, None),
+    ({"role": "database", "kind": "unix", "address": "/run/mysqld/mysqld.sock"}, {}, "mariadb"),
+    ({"role": "policy", "kind": "inet", "address": "127.0.0.1:4711"}, {}, None),
+])
+def test_the_service_behind_an_endpoint_is_known(item, files, service):
+    assert _endpoints.service_of(item, files.get) == service
+
+
+UNIX = (FIXTURES / "proc-net-unix.txt").read_text()
+
+
+@pytest.mark.parametrize("path, listening", [
+    ("/var/spool/postfix/private/auth", True), ("/var/spool/postfix/private/tlsmgr", True), ("/var/spool/postfix/private/nothing", False), ("/run/dovecot/lmtp", True)])
+def test_everybody_may_see_whether_a_process_listens_at_a_path(path, listening):
+    assert companions.listens(path, UNIX) is listening
+
+
+@pytest.mark.parametrize("path, exists, connect", [("/var/spool/postfix/private/auth", True, None), ("/var/spool/postfix/private/gone", None, "missing")])
+def test_without_root_a_hidden_socket_is_judged_by_who_listens(monkeypatch, path, exists, connect):
+    def denied(_path):
+        raise PermissionError(13, "Permission denied")
+
+    context = Context()
+    context.once("accounts", lambda: accounts_with(4242))
+    context.read = lambda name, most=0: UNIX
+    monkeypatch.setattr(companions, "_stat", denied)
+    found = companions._look(context, dict(ITEM, address=path), "postfix")
+    assert (found["exists"], found["connect"], found["answered"]) == (exists, connect, None) and context.not_visible

@@ -175,7 +175,7 @@ def test_a_real_configuration_is_told():
     assert found["present"] and found["version"] == "2.3.19.1" and found["errors"] == [] and found["config_file"] == "/etc/dovecot/dovecot.conf"
     assert found["protocols"] == ["imap", "lmtp", "sieve", "pop3"] and found["auth_mechanisms"] == ["plain", "login"] and found["mail_location"] == "maildir:~/Maildir"
     assert found["ssl"] == {"mode": "yes", "cert": "</etc/ssl/mail/fullchain.pem", "key": "</etc/ssl/mail/key.pem", "min_protocol": "TLSv1.2"}
-    assert found["passdbs"] == [{"driver": "pam", "file": None, "exists": None, "readable": None}] and found["log"]["log_path"] == "syslog"
+    assert found["passdbs"][0]["driver"] == "pam" and found["passdbs"][0]["file"] == "/etc/pam.d/dovecot" and found["log"]["log_path"] == "syslog"
     assert found["running_pid"] is None and found["loaded_config_differs"] is None
 
 
@@ -214,14 +214,29 @@ def test_a_password_file_must_be_readable_by_the_auth_service(tmp_path, mode, re
     users.write_text("alice:{PLAIN}hunter2\n")
     users.chmod(mode)
     text = f"passdb {{\n  args = scheme=CRYPT username_format=%u {users}\n  driver = passwd-file\n}}\nservice auth {{\n  user = $default_internal_user\n}}\n"
-    found = dovecot.collect(Host(healthy(**{"doveconf -n -P": (0, text, "")})))["passdbs"]
-    assert found == [{"driver": "passwd-file", "file": str(users), "exists": True, "readable": readable}]
+    found = dovecot.collect(Host(healthy(**{"doveconf -n -P": (0, text, "")}), files={str(users): users.read_text()}))
+    assert found["passdbs"] == [{"driver": "passwd-file", "file": str(users), "exists": True, "readable": readable}]
+    assert {"path": str(users), "problem": None if readable else "cannot be read by the auth service"} in found["user_files"] and "hunter2" not in repr(found)
 
 
 def test_a_password_file_that_is_gone_does_not_exist(tmp_path):
     text = f"passdb {{\n  args = {tmp_path}/gone\n  driver = passwd-file\n}}\n"
-    found = dovecot.collect(Host(healthy(**{"doveconf -n -P": (0, text, "")})))["passdbs"][0]
-    assert (found["exists"], found["readable"]) == (False, False)
+    found = dovecot.collect(Host(healthy(**{"doveconf -n -P": (0, text, "")})))
+    assert (found["passdbs"][0]["exists"], found["passdbs"][0]["readable"]) == (False, False)
+    assert {"path": f"{tmp_path}/gone", "problem": "is missing"} in found["user_files"]
+
+
+@pytest.mark.parametrize("text, number", [("# users\nalice:{PLAIN}x::::\n\nbob:y\n", None), ("alice:x\ngarbage\n", 2), ("", None)])
+def test_a_line_that_is_no_user_is_found(text, number):
+    assert dovecot.first_bad_line(text) == number
+
+
+@pytest.mark.parametrize("block, file", [
+    ({"driver": "pam"}, "/etc/pam.d/dovecot"), ({"driver": "pam", "args": "session=yes mail"}, "/etc/pam.d/mail"), ({"driver": "pam", "args": "%s"}, None),
+    ({"driver": "sql", "args": "/etc/dovecot/sql.conf.ext"}, "/etc/dovecot/sql.conf.ext"), ({"driver": "passwd-file", "passwd_file_path": "/etc/u"}, "/etc/u"),
+    ({"driver": "static", "args": "uid=vmail"}, None)])
+def test_the_file_behind_a_passdb_is_known(block, file):
+    assert dovecot._file_of(block, block["driver"]) == file
 
 
 def ran_since(name, age, pid=40, parent=1):

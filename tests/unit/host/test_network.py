@@ -16,7 +16,8 @@ _SERVED = {25, 465, 587, 143, 993, 995}
 
 def _closed(name, served=frozenset(_SERVED)):
     tables, opaque = _firewall.parse_nft((_FIXTURES / name).read_text())
-    return [(rule["port"], rule["direction"], rule["action"], rule["named"]) for rule in _firewall.closed_ports(tables, "nft", served)], _firewall.bans(tables), opaque
+    closed = [(rule["port"], rule["direction"], rule["action"], rule["named"]) for rule in _firewall.closed_ports(tables, "nft", served)]
+    return closed, _firewall.bans(tables), opaque
 
 
 def test_named_mail_ports_that_are_dropped_are_closed_in_both_directions():
@@ -78,7 +79,8 @@ def test_port_25_is_closed_to_everybody_or_not(line, closed):
 
 _JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.sampled_from(["tcp", "dport", "lo", "drop", "@x", "25"]),
                      lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(
-                         ["rule", "chain", "set", "match", "left", "right", "payload", "field", "protocol", "op", "drop", "accept", "jump", "target", "vmap", "key", "data", "expr", "elem", "range",
+                         ["rule", "chain", "set", "match", "left", "right", "payload", "field", "protocol", "op", "drop", "accept", "jump", "target", "vmap",
+                          "key", "data", "expr", "elem", "range",
                           "prefix", "family", "table", "name", "hook", "limit", "meta", "ct"]), inner, max_size=4), max_leaves=20)
 
 
@@ -155,7 +157,8 @@ def test_addresses_that_failed_their_duplicate_check_are_marked():
     assert network.parse_if_inet6(text) == [("eth0", "2001:db8::1", False), ("eth0", "2001:db8::2", True), ("lo", "::1", False)]
 
 
-@pytest.mark.parametrize("address, scope", [("127.0.0.1", "loopback"), ("::1", "loopback"), ("fe80::1", "link"), ("10.0.0.1", "global"), ("192.0.2.1", "global"), ("2001:db8::1", "global")])
+@pytest.mark.parametrize("address, scope", [("127.0.0.1", "loopback"), ("::1", "loopback"), ("fe80::1", "link"), ("10.0.0.1", "global"),
+                                            ("192.0.2.1", "global"), ("2001:db8::1", "global")])
 def test_addresses_have_a_scope(address, scope):
     assert network.scope_of(address) == scope
 

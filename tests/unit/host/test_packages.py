@@ -65,7 +65,8 @@ def test_parsers_take_any_text(text):
 
 
 @pytest.mark.parametrize("name, mail, matters", [
-    ("postfix", True, True), ("dovecot-imapd", True, True), ("exim4-daemon-light", True, True), ("libsasl2-modules", True, True), ("libssl3", False, True), ("libssl1.1", False, True), ("openssl", False, True),
+    ("postfix", True, True), ("dovecot-imapd", True, True), ("exim4-daemon-light", True, True), ("libsasl2-modules", True, True), ("libssl3", False, True),
+    ("libssl1.1", False, True), ("openssl", False, True),
     ("libssl-dev", False, False), ("postfix-doc", True, False), ("vim", False, False), ("opensslx", False, False),
 ])
 def test_packages_that_matter_for_mail_are_known_by_name(name, mail, matters):
@@ -74,7 +75,8 @@ def test_packages_that_matter_for_mail_are_known_by_name(name, mail, matters):
 
 def test_what_an_interrupted_run_left_behind_is_broken():
     known = [Package("a", "1", "install", "installed"), Package("b", "1", "install", "half-configured"), Package("c", "1", "deinstall", "config-files"),
-             Package("d", "1", "install", "installed", "reinstreq"), Package("e", "1", "install", "triggers-pending"), Package("f", "1", "unknown", "not-installed")]
+             Package("d", "1", "install", "installed", "reinstreq"), Package("e", "1", "install", "triggers-pending"),
+             Package("f", "1", "unknown", "not-installed")]
     assert [package.name for package in _dpkg.broken(known)] == ["b", "d", "e"]
 
 
@@ -87,10 +89,12 @@ def test_the_log_of_dpkg_tells_upgrades_of_what_matters():
     assert _dpkg.parse_log(_LOG, "/var/log/dpkg.log", found[-1]["time_epoch"]) == found[-1:]
 
 
-_VERSIONS = ["1.0", "1.0~rc1", "1.0-1", "1.0-1+deb12u1", "1.0-1~bpo1", "1:0.9", "1.0a", "1.0+b1", "1.00", "10", "9", "1.0.0", "2.11.0~beta2-8+deb12u1", "3.7.11-0+deb12u1", "0"]
+_VERSIONS = ["1.0", "1.0~rc1", "1.0-1", "1.0-1+deb12u1", "1.0-1~bpo1", "1:0.9", "1.0a", "1.0+b1", "1.00", "10", "9", "1.0.0", "2.11.0~beta2-8+deb12u1",
+             "3.7.11-0+deb12u1", "0"]
 
 
-@pytest.mark.parametrize("lower, higher", [("1.0~rc1", "1.0"), ("1.0", "1.0a"), ("1.0a", "1.0+b1"), ("9", "10"), ("2.0", "1:0.9"), ("1.0-1~bpo1", "1.0-1"), ("3.7.10-0+deb12u1", "3.7.11-0+deb12u1")])
+@pytest.mark.parametrize("lower, higher", [("1.0~rc1", "1.0"), ("1.0", "1.0a"), ("1.0a", "1.0+b1"), ("9", "10"), ("2.0", "1:0.9"), ("1.0-1~bpo1", "1.0-1"),
+                                           ("3.7.10-0+deb12u1", "3.7.11-0+deb12u1")])
 def test_versions_are_ordered_as_dpkg_orders_them(lower, higher):
     assert _dpkg.version_key(lower) < _dpkg.version_key(higher)
 
@@ -104,7 +108,8 @@ def test_versions_are_ordered_as_dpkg_itself_says(one, other, tail):
 
 
 def test_offered_versions_are_found_in_an_index():
-    assert packages.candidates(_INDEX, {"postfix", "dovecot-core", "libssl3"}) == {"postfix": "3.7.12-0+deb12u1", "dovecot-core": "1:2.3.19.1+dfsg1-2.1+deb12u7"}
+    assert packages.candidates(_INDEX, {"postfix", "dovecot-core", "libssl3"}) == {"postfix": "3.7.12-0+deb12u1",
+                                                                                   "dovecot-core": "1:2.3.19.1+dfsg1-2.1+deb12u7"}
 
 
 class _Lists(Context):
@@ -118,7 +123,8 @@ def test_only_newer_versions_of_installed_packages_are_pending(monkeypatch, tmp_
     path = tmp_path / "deb_security_Packages"
     path.write_text("")
     monkeypatch.setattr(packages.glob, "glob", lambda pattern: [str(path)])
-    known = [Package("postfix", "3.7.11-0+deb12u1", "install", "installed"), Package("dovecot-core", "1:2.3.19.1+dfsg1-2.1+deb12u7", "install", "installed"), Package("vim", "1", "install", "installed")]
+    known = [Package("postfix", "3.7.11-0+deb12u1", "install", "installed"), Package("dovecot-core", "1:2.3.19.1+dfsg1-2.1+deb12u7", "install", "installed"),
+             Package("vim", "1", "install", "installed")]
     pending, epoch = packages._security(_Lists(), known)
     assert pending == [{"package": "postfix", "installed": "3.7.11-0+deb12u1", "candidate": "3.7.12-0+deb12u1"}] and epoch == int(path.stat().st_mtime)
 
@@ -161,7 +167,8 @@ def test_missing_changed_and_not_executable_files_are_found(package):
     (root / "sbin" / "smtpd").write_text("other")
     (root / "lib" / "libpostfix.so").unlink()
     (root / "sbin" / "lmtp").chmod(0o644)
-    assert sorted((os.path.basename(path), problem) for path, problem in _verify(known)) == [("libpostfix.so", "missing"), ("lmtp", "not executable"), ("smtpd", "changed")]
+    assert sorted((os.path.basename(path), problem) for path, problem in _verify(known)) == [("libpostfix.so", "missing"), ("lmtp", "not executable"),
+                                                                                             ("smtpd", "changed")]
 
 
 def test_files_that_nobody_touched_since_they_were_unpacked_are_not_read(package, monkeypatch):
@@ -185,25 +192,39 @@ def test_changed_and_missing_conffiles_are_told_apart(tmp_path):
 
 
 def test_shipped_versions_of_ucf_are_read():
-    assert _dpkg.parse_ucf("0d73f59f3e548856da5608b921ed75a5  /etc/dovecot/dovecot.conf\nbroken\n") == {"/etc/dovecot/dovecot.conf": "0d73f59f3e548856da5608b921ed75a5"}
+    text = "0d73f59f3e548856da5608b921ed75a5  /etc/dovecot/dovecot.conf\nbroken\n"
+    assert _dpkg.parse_ucf(text) == {"/etc/dovecot/dovecot.conf": "0d73f59f3e548856da5608b921ed75a5"}
 
 
 def test_replaced_libraries_are_found_in_the_maps():
-    maps = ("7f00-7f01 r-xp 00000000 08:01 1 /usr/lib/x86_64-linux-gnu/libssl.so.3 (deleted)\n7f01-7f02 r--p 0 08:01 1 /usr/lib/x86_64-linux-gnu/libssl.so.3 (deleted)\n"
-            "7f02-7f03 rw-p 0 00:05 2 /dev/zero (deleted)\n7f03-7f04 rw-s 0 00:05 3 /SYSV00000000 (deleted)\n7f04-7f05 rw-s 0 00:05 3 /memfd:x (deleted)\n"
-            "7f05-7f06 rw-s 0 00:05 3 /run/x (deleted)\n7f06-7f07 r-xp 0 08:01 4 /usr/sbin/dovecot\n7f07-7f08 r-xp 0 08:01 5 /usr/lib/dovecot/imap (deleted)\n")
+    maps = """7f00-7f01 r-xp 00000000 08:01 1 /usr/lib/x86_64-linux-gnu/libssl.so.3 (deleted)
+7f01-7f02 r--p 00000000 08:01 1 /usr/lib/x86_64-linux-gnu/libssl.so.3 (deleted)
+7f02-7f03 rw-p 00000000 00:05 2 /dev/zero (deleted)
+7f03-7f04 rw-s 00000000 00:05 3 /SYSV00000000 (deleted)
+7f04-7f05 rw-s 00000000 00:05 3 /memfd:x (deleted)
+7f05-7f06 rw-s 00000000 00:05 3 /run/x (deleted)
+7f06-7f07 r-xp 00000000 08:01 4 /usr/sbin/dovecot
+7f07-7f08 r-xp 00000000 08:01 5 /usr/lib/dovecot/imap (deleted)
+"""
     assert packages.deleted_files(maps) == ["/usr/lib/x86_64-linux-gnu/libssl.so.3", "/usr/lib/dovecot/imap"]
 
 
 def test_packages_of_rpm_are_read():
     text = "postfix\t3.5.25-1.el9\t1795000000\nvim-minimal\t8.2-1\t1795000000\nopenssl-libs\t3.0.7-28.el9_4\t1795000001\nbroken\n"
-    assert packages.parse_rpm(text) == [{"name": "openssl-libs", "version": "3.0.7-28.el9_4", "installed_epoch": 1795000001}, {"name": "postfix", "version": "3.5.25-1.el9", "installed_epoch": 1795000000}]
+    assert packages.parse_rpm(text) == [{"name": "openssl-libs", "version": "3.0.7-28.el9_4", "installed_epoch": 1795000001},
+                                        {"name": "postfix", "version": "3.5.25-1.el9", "installed_epoch": 1795000000}]
 
 
 def test_damage_found_by_rpm_is_read():
-    text = "S.5....T.  c /etc/postfix/main.cf\nmissing     /usr/libexec/postfix/lmtp\n..5....T.    /usr/sbin/postqueue\n.......T.  d /usr/share/doc/postfix/README\nmissing   c /etc/postfix/access (Permission denied)\n"
-    assert packages.parse_rpm_verify(text) == [("/etc/postfix/main.cf", "changed", True), ("/usr/libexec/postfix/lmtp", "missing", False), ("/usr/sbin/postqueue", "changed", False),
-                                               ("/etc/postfix/access", "missing", True)]
+    text = """S.5....T.  c /etc/postfix/main.cf
+missing     /usr/libexec/postfix/lmtp
+..5....T.    /usr/sbin/postqueue
+.......T.  d /usr/share/doc/postfix/README
+missing   c /etc/postfix/access (Permission denied)
+"""
+    assert packages.parse_rpm_verify(text) == [
+        ("/etc/postfix/main.cf", "changed", True), ("/usr/libexec/postfix/lmtp", "missing", False), ("/usr/sbin/postqueue", "changed", False),
+        ("/etc/postfix/access", "missing", True)]
 
 
 class _Rpm(Context):
@@ -219,7 +240,8 @@ def test_a_host_with_rpm_has_the_same_keys():
     found = packages._with_rpm(_Rpm(options={"since": 1795000000 - 3600, "until": 1795000000}))
     assert set(found) == set(packages._empty("dpkg")) and found["manager"] == "rpm"
     assert [entry["package"] for entry in found["history"]] == ["postfix"]
-    assert [entry["path"] for entry in found["broken_files"]] == ["/usr/libexec/postfix/lmtp"] and [entry["path"] for entry in found["conffiles_changed"]] == ["/etc/postfix/main.cf"]
+    assert [entry["path"] for entry in found["broken_files"]] == ["/usr/libexec/postfix/lmtp"]
+    assert [entry["path"] for entry in found["conffiles_changed"]] == ["/etc/postfix/main.cf"]
 
 
 @pytest.mark.skipif(not shutil.which("dpkg-query"), reason="needs dpkg")

@@ -31,7 +31,8 @@ _EXIM = """25m  2.9K 0t5C6f-0000c8-00 <alice@example.test>
      "host HOST[ip] said: 451 4.7.1 <address>: Recipient address rejected: Greylisted (in reply to RCPT TO command)"),
     ("Host or domain name not found. Name service error for name=remote.test type=MX: Host not found, try again",
      "Host or domain name not found. Name service error for name=NAME type=MX: Host not found, try again"),
-    ("host mx.remote.test[192.0.2.20] said: 421 4.7.0 Try again later, queued as 4fXyz12abcDEFghi7", "host HOST[ip] said: 421 4.7.0 Try again later, queued as ID"),
+    ("host mx.remote.test[192.0.2.20] said: 421 4.7.0 Try again later, queued as 4fXyz12abcDEFghi7",
+     "host HOST[ip] said: 421 4.7.0 Try again later, queued as ID"),
     ("deferred transport", "deferred transport"),
     ("mail transport unavailable", "mail transport unavailable"),
 ])
@@ -60,7 +61,8 @@ def test_a_recorded_queue_is_counted_and_its_reasons_are_grouped():
     assert found["reasons"] == [{
         "text": "connect to mail.single.test[private/dovecot-lmtp]: Connection refused", "count": 8, "transport": "private/dovecot-lmtp",
         "sample": "connect to mail.single.test[private/dovecot-lmtp]: Connection refused", "destination": "single.test", "destinations": 1}]
-    assert found["senders"] == [{"sender_domain": "outside.test", "count": 6}, {"sender_domain": "MAILER-DAEMON", "count": 2}, {"sender_domain": "single.test", "count": 2}]
+    assert found["senders"] == [{"sender_domain": "outside.test", "count": 6}, {"sender_domain": "MAILER-DAEMON", "count": 2},
+                                {"sender_domain": "single.test", "count": 2}]
     assert found["sender_share"] == 0.6 and found["bounces"] == 2
     assert found["destinations"] == [{"domain": "single.test", "count": 8}, {"domain": "dead.test", "count": 2}]
 
@@ -99,7 +101,7 @@ def test_queue_files_are_counted_through_hashed_directories(tmp_path):
 
 
 def test_the_arrival_is_read_from_a_queue_file():
-    head = b"C`           4345             287               1               0             287               0\x00T\x111795470082 613298A\x14create_time=1795470082"
+    head = b"C`           4345             287               1               0\x00T\x111795470082 613298A\x14create_time=1795470082"
     assert queue.arrival_of(head) == 1795470082
     assert queue.arrival_of(b"T\x111795470082") is None and queue.arrival_of(b"") is None
 
@@ -110,7 +112,8 @@ def test_the_bounce_clock_counts_down_and_goes_below_zero():
     assert queue.bounce_clock(432000, None)["expires_in_seconds"] is None
 
 
-@pytest.mark.parametrize("value, unit, expected", [("5d", "d", 432000), ("5", "d", 432000), ("3600s", "d", 3600), ("90m", "s", 5400), ("1w", "d", 604800), ("", "d", None), ("abc", "d", None)])
+@pytest.mark.parametrize("value, unit, expected", [("5d", "d", 432000), ("5", "d", 432000), ("3600s", "d", 3600), ("90m", "s", 5400), ("1w", "d", 604800),
+                                                   ("", "d", None), ("abc", "d", None)])
 def test_times_of_postfix_are_seconds(value, unit, expected):
     assert _mail.seconds(value, unit) == expected
 
@@ -122,7 +125,8 @@ def test_the_queue_of_exim_is_read_with_frozen_messages_and_without_delivered_re
 
 
 @pytest.mark.parametrize("log, expected", [
-    ("2026-11-23 20:00:00 Received from alice@example.test\n2026-11-23 20:00:01 friend@remote.test R=dnslookup defer (-1): host lookup did not complete\n", "host lookup did not complete"),
+    ("2026-11-23 20:00:00 Received from alice@example.test\n2026-11-23 20:00:01 friend@remote.test R=dnslookup defer (-1): host lookup did not complete\n",
+     "host lookup did not complete"),
     ("2026-11-23 20:00:01 remote.test [192.0.2.20] == friend@remote.test R=r T=t defer (111): Connection refused\n", "Connection refused"),
     ("2026-11-23 20:00:00 Received from alice@example.test\n", ""),
 ])
@@ -161,7 +165,8 @@ def test_root_counts_the_files_of_a_dead_postfix_and_knows_the_oldest(plain, mon
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     (plain / "deferred" / "9").mkdir(parents=True)
     (plain / "deferred" / "9" / "90F1C1A03F9").write_bytes(b"C\x06  4345T\x111500000000 613298A\x14create_time=1500000000")
-    found = queue._postfix(_Host(err="postqueue: warning: overriding earlier entry\n" * 50 + "postqueue: fatal: /etc/postfix/main.cf, line 40: missing '=' after attribute name: \"foo\"\n"))
+    fatal = "postqueue: fatal: /etc/postfix/main.cf, line 40: missing '=' after attribute name: \"foo\"\n"
+    found = queue._postfix(_Host(err="postqueue: warning: overriding earlier entry\n" * 50 + fatal))
     assert found["visible"] and not found["running"] and found["counts"]["deferred"] == 1 and found["counts"]["total"] == 1
     assert found["oldest_seconds"] > 10**8 and found["bounce_clock"]["expires_in_seconds"] < 0
     assert "fatal" in found["errors"][0]

@@ -135,7 +135,8 @@ def test_the_root_is_asked_for_with_an_empty_name():
 
 
 @pytest.mark.parametrize("text, expected", [
-    ("nameserver 192.0.2.1\nnameserver 192.0.2.2 # ours\nsearch example.test other.test\n", {"nameservers": ["192.0.2.1", "192.0.2.2"], "search": ["example.test", "other.test"]}),
+    ("nameserver 192.0.2.1\nnameserver 192.0.2.2 # ours\nsearch example.test other.test\n",
+     {"nameservers": ["192.0.2.1", "192.0.2.2"], "search": ["example.test", "other.test"]}),
     ("", {"nameservers": ["127.0.0.1"], "search": []}),
     ("; nameserver 192.0.2.9\ndomain example.test\nnameserver ::1\n", {"nameservers": ["::1"], "search": ["example.test"]}),
     ("nameserver 1.1.1.1\nnameserver 2.2.2.2\nnameserver 3.3.3.3\nnameserver 4.4.4.4\n", {"nameservers": ["1.1.1.1", "2.2.2.2", "3.3.3.3"], "search": []}),
@@ -150,7 +151,8 @@ def test_any_text_is_read_as_resolv_conf_and_hosts(text):
     resolver.localhost_listed(text)
 
 
-@pytest.mark.parametrize("text, listed", [("127.0.0.1 localhost\n", True), ("127.0.0.1\tmail localhost # x\n", True), ("#127.0.0.1 localhost\n::1 localhost\n", False), ("127.0.1.1 localhost\n", False)])
+@pytest.mark.parametrize("text, listed", [("127.0.0.1 localhost\n", True), ("127.0.0.1\tmail localhost # x\n", True),
+                                          ("#127.0.0.1 localhost\n::1 localhost\n", False), ("127.0.1.1 localhost\n", False)])
 def test_localhost_is_listed_or_not(text, listed):
     assert resolver.localhost_listed(text) is listed
 
@@ -160,8 +162,10 @@ def _tested(name, rcode):
 
 
 @pytest.mark.parametrize("tests, working", [
-    ([_tested("example.test", "NOERROR"), _tested(".", None)], True), ([_tested("example.test", "NXDOMAIN")], True), ([_tested("example.test", "SERVFAIL"), _tested(".", "NOERROR")], False),
-    ([_tested("example.test", "REFUSED")], False), ([_tested("example.test", None)], False), ([_tested("example.test", None), _tested("example.test", "NOERROR")], True), ([_tested(".", None)], None), ([], None),
+    ([_tested("example.test", "NOERROR"), _tested(".", None)], True), ([_tested("example.test", "NXDOMAIN")], True),
+    ([_tested("example.test", "SERVFAIL"), _tested(".", "NOERROR")], False),
+    ([_tested("example.test", "REFUSED")], False), ([_tested("example.test", None)], False),
+    ([_tested("example.test", None), _tested("example.test", "NOERROR")], True), ([_tested(".", None)], None), ([], None),
 ])
 def test_the_resolver_works_when_one_server_answers_for_a_domain(tests, working):
     assert resolver.verdict(tests) is working
@@ -182,7 +186,8 @@ class _Host(Context):
 def _chroot(monkeypatch, tmp_path):
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "resolv.conf").write_text("nameserver 192.0.2.99\n")
-    monkeypatch.setattr(resolver._mail, "parameter", lambda context, name, default="": {"queue_directory": str(tmp_path), "mydomain": "example.test"}.get(name, default))
+    monkeypatch.setattr(resolver._mail, "parameter", lambda context, name,
+                        default="": {"queue_directory": str(tmp_path), "mydomain": "example.test"}.get(name, default))
     monkeypatch.setattr(resolver.system, "fqdn", lambda context: "mail.example.test")
     monkeypatch.setattr(resolver._dns, "addresses", lambda name: ["127.0.0.1"])
 
@@ -200,7 +205,8 @@ def test_a_stale_copy_in_the_chroot_is_told_from_the_systems_resolver(chroot):
     assert facts["working"] is True and facts["chroot_working"] is False and facts["chroot_nameservers"] == ["192.0.2.99"]
     assert facts["chroot"] == [{"path": f"{chroot}/etc/resolv.conf", "differs": True}]
     dead = [test for test in facts["tests"] if test["server"] == "192.0.2.99"]
-    assert {(test["name"], test["type"]) for test in dead} == {("example.test", "MX"), (".", "NS")} and all(test["error"] == "no answer within 2 s" for test in dead)
+    assert {(test["name"], test["type"]) for test in dead} == {("example.test", "MX"),
+                                                               (".", "NS")} and all(test["error"] == "no answer within 2 s" for test in dead)
 
 
 def test_domains_that_are_given_are_asked_for(chroot):

@@ -41,7 +41,8 @@ def test_the_soft_limits_of_a_recorded_process_are_read():
     assert resources.parse_limits("Max open files            unlimited            unlimited            files\n") == {"nofile": None}
 
 
-@pytest.mark.parametrize("used, value, expected", [(4096, 4096, True), (4020, 4096, True), (4000, 4096, False), (14, 14, True), (13, 14, True), (12, 14, False), (None, 14, False), (5, None, False)])
+@pytest.mark.parametrize("used, value, expected", [(4096, 4096, True), (4020, 4096, True), (4000, 4096, False), (14, 14, True), (13, 14, True),
+                                                   (12, 14, False), (None, 14, False), (5, None, False)])
 def test_a_limit_is_exhausted_when_next_to_nothing_is_left(used, value, expected):
     assert resources.nearly(used, value) is expected
 

@@ -81,6 +81,16 @@ def test_stopped_processes_are_counted(state, stopped):
     assert (found["running"], found["stopped_processes"]) == (True, stopped)
 
 
+def test_what_survives_its_daemon_does_not_make_it_run():
+    orphans = [process(90, "imap", 1, command="dovecot/imap", software="dovecot")]
+    assert entry("dovecot", blocks_of("postfix-stopped"), {"dovecot.service": orphans})["running"] is False
+
+
+def test_a_filter_runs_by_any_process_of_its_unit():
+    block = {"Id": "amavis.service", "LoadState": "loaded", "ActiveState": "active", "SubState": "running", "UnitFileState": "generated", "Type": "forking"}
+    assert entry("amavis", {"amavis.service": block}, {"amavis.service": [process(70, "/usr/sbin/amavi")]})["running"] is True
+
+
 def test_a_zombie_does_not_run():
     found = entry("dovecot", blocks_of("healthy"), {"dovecot.service": [process(37, "dovecot", state="Z", software="dovecot")]})
     assert found["running"] is False and found["processes"] == 0

@@ -19,11 +19,20 @@ _FIXTURES = Path(__file__).parent / "fixtures"
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
 _ME = os.getuid()
-_ACCOUNTS = parse_accounts(
-    f"root:x:0:0:root:/root:/bin/bash\nme:x:{_ME or 1}:{os.getgid()}::/home/me:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\nbob:x:1001:1001::/home/bob:/usr/sbin/nologin\n"
-    "postfix:x:106:113::/var/spool/postfix:/usr/sbin/nologin\nvmail:x:5000:5000::/srv/vmail:/usr/sbin/nologin\nbroken line\n",
-    "root:x:0:\nalice:x:1000:\nmail:x:8:alice,bob\npostdrop:x:114:\npostfix:x:113:\n")
-_VALUES = {"queue_directory": "/var/spool/postfix", "data_directory": "/var/lib/postfix", "command_directory": "/usr/sbin", "daemon_directory": "/usr/lib/postfix/sbin",
+_ACCOUNTS = parse_accounts("""root:x:0:0:root:/root:/bin/bash
+alice:x:1000:1000::/home/alice:/bin/sh
+bob:x:1001:1001::/home/bob:/usr/sbin/nologin
+postfix:x:106:113::/var/spool/postfix:/usr/sbin/nologin
+vmail:x:5000:5000::/srv/vmail:/usr/sbin/nologin
+broken line
+""", """root:x:0:
+alice:x:1000:
+mail:x:8:alice,bob
+postdrop:x:114:
+postfix:x:113:
+""")
+_VALUES = {"queue_directory": "/var/spool/postfix", "data_directory": "/var/lib/postfix", "command_directory": "/usr/sbin",
+           "daemon_directory": "/usr/lib/postfix/sbin",
            "config_directory": "/etc/postfix", "meta_directory": "/etc/postfix", "mail_owner": "postfix", "setgid_group": "postdrop"}
 
 
@@ -89,7 +98,8 @@ def test_a_mount_unit_counts_when_it_is_enabled():
 # File systems
 
 @pytest.mark.parametrize("size, free, full", [
-    (100 * _GIB, 20 * _MIB, True), (100 * _GIB, 40 * _MIB, True), (100 * _GIB, 1500 * _MIB, False), (10000 * _GIB, 150 * _GIB, False), (40 * _MIB, 10 * _MIB, False), (40 * _MIB, _MIB, True),
+    (100 * _GIB, 20 * _MIB, True), (100 * _GIB, 40 * _MIB, True), (100 * _GIB, 1500 * _MIB, False), (10000 * _GIB, 150 * _GIB, False),
+    (40 * _MIB, 10 * _MIB, False), (40 * _MIB, _MIB, True),
     (2 * _GIB, 60 * _MIB, False), (2 * _GIB, 30 * _MIB, True), (0, 0, False),
 ])
 def test_full_is_when_writes_fail_or_soon_will(size, free, full):
@@ -110,10 +120,12 @@ def test_the_room_that_smtpd_wants_is_the_larger_of_both(limit, minimum, needed)
 
 
 def test_roles_are_told_by_mount_and_nested_mounts_of_mail_count():
-    known = [Mount("/", "/dev/sda", "ext4"), Mount("/proc", "proc", "proc"), Mount("/var/spool/postfix", "tmpfs", "tmpfs"), Mount("/home", "/dev/sdb", "xfs"), Mount("/home/alice", "tmpfs", "tmpfs"),
+    known = [Mount("/", "/dev/sda", "ext4"), Mount("/proc", "proc", "proc"), Mount("/var/spool/postfix", "tmpfs", "tmpfs"), Mount("/home", "/dev/sdb", "xfs"),
+             Mount("/home/alice", "tmpfs", "tmpfs"),
              Mount("/tmp", "tmpfs", "tmpfs")]
     roles = {"spool": ["/var/spool/postfix"], "mailstore": ["/home"], "root": ["/"], "log": ["/var/log"], "tmp": ["/tmp", "/var/tmp"]}
-    assert storage.by_mount(roles, known) == {"/var/spool/postfix": ["spool"], "/home": ["mailstore"], "/home/alice": ["mailstore"], "/": ["root", "log", "tmp"], "/tmp": ["tmp"]}
+    assert storage.by_mount(roles, known) == {"/var/spool/postfix": ["spool"], "/home": ["mailstore"], "/home/alice": ["mailstore"],
+                                              "/": ["root", "log", "tmp"], "/tmp": ["tmp"]}
 
 
 def test_a_file_system_that_does_not_answer_is_told_and_the_others_are_seen(monkeypatch):
@@ -143,7 +155,8 @@ def test_a_wanted_mount_that_is_missing_names_its_roles_and_what_lies_under_it(t
     place.mkdir()
     (place / "stray").write_text("")
     listed = parse_fstab(f"files:/srv {place} nfs defaults 0 0\n/dev/sda1 / ext4 defaults 0 1\n/dev/sdc /mnt/backup ext4 noauto 0 0\n")
-    found = storage._missing({"mailstore": [str(place / "boxes")], "root": ["/"], "config": ["/etc"], "spool": ["/var/spool/postfix"]}, [Mount("/", "/dev/sda1", "ext4")], listed)
+    found = storage._missing({"mailstore": [str(place / "boxes")], "root": ["/"], "config": ["/etc"], "spool": ["/var/spool/postfix"]},
+                             [Mount("/", "/dev/sda1", "ext4")], listed)
     assert [(entry["mount"], entry["roles"], entry["holds_files"]) for entry in found] == [(str(place), ["mailstore"], True)]
 
 
@@ -214,12 +227,14 @@ def test_the_first_obstacle_on_the_way_is_named(tmp_path):
 # The queue's own table
 
 def _table():
-    return {entry["path"]: entry for entry in _permissions.parse_table((_FIXTURES / "postfix-files").read_text(), _VALUES) if _permissions.watched(entry, _VALUES)}
+    return {entry["path"]: entry for entry in _permissions.parse_table((_FIXTURES / "postfix-files").read_text(), _VALUES) if _permissions.watched(entry,
+                                                                                                                                                   _VALUES)}
 
 
 def test_the_table_of_postfix_tells_what_the_queue_needs():
     table = _table()
-    assert table["/var/spool/postfix/maildrop"] == {"path": "/var/spool/postfix/maildrop", "type": "d", "owner": "postfix", "group": "postdrop", "mode": 0o730, "flags": "uc"}
+    assert table["/var/spool/postfix/maildrop"] == {"path": "/var/spool/postfix/maildrop", "type": "d", "owner": "postfix", "group": "postdrop",
+                                                    "mode": 0o730, "flags": "uc"}
     assert table["/var/spool/postfix/pid"]["owner"] == "root" and table["/var/lib/postfix"]["mode"] == 0o700
     assert [path for path in table if path.startswith("/usr")] == ["/usr/sbin/postdrop", "/usr/sbin/postqueue"]
     assert "/etc/postfix" not in table
@@ -231,7 +246,8 @@ def test_any_table_is_read(text):
 
 
 @pytest.mark.parametrize("path, mode, uid, gid, problem", [
-    ("deferred", 0o40700, 106, 0, ""), ("deferred", 0o40700, 0, 0, "owned by root, not postfix"), ("deferred", 0o40500, 106, 0, "mode 0500 lacks rights of 0700"),
+    ("deferred", 0o40700, 106, 0, ""), ("deferred", 0o40700, 0, 0, "owned by root, not postfix"),
+    ("deferred", 0o40500, 106, 0, "mode 0500 lacks rights of 0700"),
     ("deferred", 0o40777, 106, 0, "writable by everybody"), ("maildrop", 0o41730, 106, 114, ""), ("maildrop", 0o41730, 106, 113, "group postfix, not postdrop"),
     ("public", 0o42710, 106, 114, ""), ("pid", 0o40755, 106, 0, "owned by postfix, not root"),
 ])
@@ -239,7 +255,8 @@ def test_wrong_owners_and_modes_of_the_queue_are_told(path, mode, uid, gid, prob
     assert _permissions.complaint(_table()["/var/spool/postfix/" + path], _state(mode, uid, gid), _ACCOUNTS) == problem
 
 
-@pytest.mark.parametrize("mode, gid, wrong", [(0o102755, 114, False), (0o102555, 114, False), (0o100755, 114, True), (0o102750, 114, True), (0o102755, 0, True)])
+@pytest.mark.parametrize("mode, gid, wrong", [(0o102755, 114, False), (0o102555, 114, False), (0o100755, 114, True), (0o102750, 114, True),
+                                              (0o102755, 0, True)])
 def test_postdrop_must_be_set_gid_for_everybody(mode, gid, wrong):
     assert bool(_permissions.complaint(_table()["/usr/sbin/postdrop"], _state(mode, 0, gid), _ACCOUNTS)) is wrong
 
@@ -266,7 +283,8 @@ def test_files_of_somebody_else_in_a_queue_directory_are_told_once(tmp_path):
 
 
 def test_user_files_of_dovecot_are_found():
-    values = {"passdb.0.driver": "passwd-file", "passdb.0.args": "scheme=CRYPT username_format=%u /etc/dovecot/users", "userdb.0.driver": "passwd-file", "userdb.0.args": "/etc/dovecot/users",
+    values = {"passdb.0.driver": "passwd-file", "passdb.0.args": "scheme=CRYPT username_format=%u /etc/dovecot/users", "userdb.0.driver": "passwd-file",
+              "userdb.0.args": "/etc/dovecot/users",
               "userdb.1.driver": "passwd", "passdb.1.driver": "passwd-file", "passdb.1.args": "/etc/dovecot/%d/users"}
     assert _permissions.user_files(values) == ["/etc/dovecot/users"]
 
@@ -288,14 +306,17 @@ def test_a_key_that_everybody_may_read_is_told(tmp_path):
     ({"mail_location": "maildir:%h/Maildir:INDEX=/var/indexes/%u"}, {}, "/home", "", "Maildir", ""),
     ({"mail_location": "mbox:~/mail:INBOX=/var/mail/%u"}, {}, "/var/mail", "/var/mail/*", "", ""),
     ({"mail_location": "maildir:/srv/vmail/%d/%n", "mail_uid": "vmail"}, {}, "/srv/vmail", "/srv/vmail/*/*", "", "vmail"),
-    ({"mail_location": "maildir:~/Maildir", "userdb.0.driver": "static", "userdb.0.args": "uid=vmail gid=vmail home=/srv/vmail/%d/%n"}, {}, "/srv/vmail", "/srv/vmail/*/*/Maildir", "", "vmail"),
-    ({"mail_location": "maildir:~/Maildir", "userdb.0.driver": "passwd-file", "userdb.0.args": "/etc/dovecot/users", "userdb.0.default_fields": "uid=vmail gid=vmail home=/srv/vmail/%d/%n"}, {},
+    ({"mail_location": "maildir:~/Maildir", "userdb.0.driver": "static", "userdb.0.args": "uid=vmail gid=vmail home=/srv/vmail/%d/%n"}, {}, "/srv/vmail",
+     "/srv/vmail/*/*/Maildir", "", "vmail"),
+    ({"mail_location": "maildir:~/Maildir", "userdb.0.driver": "passwd-file", "userdb.0.args": "/etc/dovecot/users",
+      "userdb.0.default_fields": "uid=vmail gid=vmail home=/srv/vmail/%d/%n"}, {},
      "/srv/vmail", "/srv/vmail/*/*/Maildir", "", "vmail"),
     ({"mail_location": "sdbox:~/dbox", "mail_home": "/var/vmail/%Ld/%1Ln/%Ln"}, {}, "/var/vmail", "/var/vmail/*/*/*/dbox", "", ""),
     ({"mail_driver": "maildir", "mail_path": "~/Maildir"}, {}, "/home", "", "Maildir", ""),
     ({}, {"home_mailbox": "Maildir/", "mail_spool_directory": "/var/mail"}, "/home", "", "Maildir", ""),
     ({}, {"mail_spool_directory": "/var/mail/"}, "/var/mail", "/var/mail/*", "", ""),
-    ({}, {"virtual_mailbox_base": "/srv/vmail", "virtual_mailbox_maps": "hash:/etc/postfix/vmailbox", "virtual_uid_maps": "static:5000"}, "/srv/vmail", "/srv/vmail/*/*", "", "5000"),
+    ({}, {"virtual_mailbox_base": "/srv/vmail", "virtual_mailbox_maps": "hash:/etc/postfix/vmailbox", "virtual_uid_maps": "static:5000"}, "/srv/vmail",
+     "/srv/vmail/*/*", "", "5000"),
 ])
 def test_the_mail_store_is_found_by_the_settings(imap, mta, root, pattern, inside, owner):
     found = _mailstore.locate(imap, mta)
@@ -382,9 +403,12 @@ def test_without_a_named_owner_the_majority_tells(store):
 
 def test_a_missing_home_is_a_problem_and_a_home_without_mail_is_none(tmp_path):
     (tmp_path / "alice").mkdir()
-    known = parse_accounts(f"alice:x:1000:1000::{tmp_path}/alice:/bin/sh\nbob:x:1001:1001::{tmp_path}/bob:/usr/sbin/nologin\nelse:x:1002:1002::/srv/else:/bin/sh\nnobody:x:65534:65534::{tmp_path}/x:/x\n", "")
+    homes = {"alice": tmp_path / "alice", "bob": tmp_path / "bob", "else": "/srv/else", "nobody": tmp_path / "x"}
+    numbers = {"alice": 1000, "bob": 1001, "else": 1002, "nobody": 65534}
+    known = parse_accounts("".join(f"{name}:x:{numbers[name]}:100::{home}:/usr/sbin/nologin\n" for name, home in homes.items()), "")
     found = _mailstore.sweep(Store(str(tmp_path), inside="Maildir"), known)
-    assert [(entry["path"], entry["problem"], entry["expected"]) for entry in found["problems"]] == [(f"{tmp_path}/bob", "the home directory is missing", "owner bob")]
+    assert [(entry["path"], entry["problem"], entry["expected"]) for entry in found["problems"]] == [(f"{tmp_path}/bob", "the home directory is missing",
+                                                                                                      "owner bob")]
     assert found["mailboxes"] == 0
 
 
@@ -397,11 +421,13 @@ def test_a_sweep_ends_in_time(store, monkeypatch):
 def test_mailboxes_of_accounts_are_those_of_people_and_of_unknown_homes(tmp_path):
     (tmp_path / "ldapuser").mkdir()
     known = parse_accounts(f"alice:x:1000:1000::{tmp_path}/alice:/bin/sh\ndaemon:x:1:1::/usr/sbin:/x\n", "")
-    assert _mailstore.mailboxes(Store(str(tmp_path), inside="Maildir"), known) == [Mailbox(f"{tmp_path}/alice/Maildir", 1000), Mailbox(f"{tmp_path}/ldapuser/Maildir", _ME)]
+    assert _mailstore.mailboxes(Store(str(tmp_path), inside="Maildir"), known) == [Mailbox(f"{tmp_path}/alice/Maildir", 1000),
+                                                                                   Mailbox(f"{tmp_path}/ldapuser/Maildir", _ME)]
 
 
 def test_the_facts_of_this_host_are_complete():
     facts = storage.collect(Context())
-    assert set(facts) == {"filesystems", "fstab_missing", "unit_mounts_failed", "required_free", "spool_low", "permissions", "mailstore", "io_errors", "big", "crowded", "deleted_open"}
+    assert set(facts) == {"filesystems", "fstab_missing", "unit_mounts_failed", "required_free", "spool_low", "permissions", "mailstore", "io_errors", "big",
+                          "crowded", "deleted_open"}
     assert any("root" in entry["roles"] for entry in facts["filesystems"])
     assert set(facts["mailstore"]) == set(storage._NO_STORE)

@@ -46,7 +46,8 @@ def test_what_is_no_tracking_says_nothing():
 
 
 @pytest.mark.parametrize("text, expected", [
-    ("2026-11-23T20:51:07Z", 1795467067), ("2026-11-23T21:51:07+01:00", 1795467067), ("2026-11-23 20:51:07", 1795467067), ("1795467067", 1795467067), (1795467067.5, 1795467067.5),
+    ("2026-11-23T20:51:07Z", 1795467067), ("2026-11-23T21:51:07+01:00", 1795467067), ("2026-11-23 20:51:07", 1795467067), ("1795467067", 1795467067),
+    (1795467067.5, 1795467067.5),
 ])
 def test_moments_are_read_in_all_their_forms(text, expected):
     assert epoch_of(text) == expected
@@ -87,7 +88,8 @@ def test_a_broken_stat_line_is_none_or_a_process(text):
 
 @pytest.mark.parametrize("command, expected", [
     ("/usr/lib/postfix/sbin/master -w", "postfix"), ("qmgr -l -t unix -u", "postfix"), ("smtpd -n smtp -t inet -u -c -o stress=", "postfix"),
-    ("/usr/sbin/dovecot -F", "dovecot"), ("dovecot/imap-login", "dovecot"), ("/usr/sbin/exim4 -bd -q30m", "exim"), ("/usr/bin/perl -T -w /usr/sbin/postgrey --pidfile", "postgrey"),
+    ("/usr/sbin/dovecot -F", "dovecot"), ("dovecot/imap-login", "dovecot"), ("/usr/sbin/exim4 -bd -q30m", "exim"),
+    ("/usr/bin/perl -T -w /usr/sbin/postgrey --pidfile", "postgrey"),
     ("amavisd (ch1-avail)", "amavis"), ("/usr/sbin/opendkim", "opendkim"),
     ("exim4 -bp", ""), ("postconf -n", ""), ("find / -t unix", ""), ("sshd: root", ""), ("/usr/bin/python3 master.py", ""),
 ])
@@ -96,7 +98,8 @@ def test_mail_processes_are_known_by_their_command_line(command, expected):
 
 
 def test_a_process_belongs_to_the_innermost_unit():
-    text = "8:pids:/libpod\n9:name=systemd:/libpod/system.slice/system-postfix.slice/postfix@-.service\n0::/libpod/system.slice/system-postfix.slice/postfix@-.service\n"
+    path = "/libpod/system.slice/system-postfix.slice/postfix@-.service"
+    text = f"8:pids:/libpod\n9:name=systemd:{path}\n0::{path}\n"
     paths = _processes.cgroup_paths(text)
     assert paths["pids"] == "/libpod"
     assert _processes.unit_of(paths) == "postfix@-.service"
@@ -149,6 +152,7 @@ def test_dmesg_counts_from_the_start_of_the_kernel():
 
 def test_the_facts_of_this_host_are_complete():
     facts = system.collect(Context())
-    assert set(facts) == {"hostname", "fqdn", "os", "kernel", "python", "root", "init", "container", "now", "now_epoch", "timezone", "boot", "boot_epoch", "uptime_seconds", "clock"}
+    assert set(facts) == {"hostname", "fqdn", "os", "kernel", "python", "root", "init", "container", "now", "now_epoch", "timezone", "boot", "boot_epoch",
+                          "uptime_seconds", "clock"}
     assert set(facts["clock"]) == {"synchronised", "service_running", "offset_seconds", "source", "text"}
     assert facts["boot_epoch"] <= facts["now_epoch"]

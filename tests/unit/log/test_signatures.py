@@ -147,6 +147,12 @@ def test_a_signature_sees_its_source_only(source, kind, found):
 @pytest.mark.parametrize("program, found", [("postfix/smtpd", True), ("postfix/.*", True), ("dovecot", False), ("smtpd", False)])
 def test_a_program_narrows_a_signature(program, found):
     assert bool(scan({"x": {"pattern": "Sign", "program": program}}, [stamped(1, "postfix/smtpd[7]: Sign dovecot: ")])) is found
+    assert bool(scan({"x": {"pattern": "Sign", "program": program}}, [b"Nov  3 20:51:07 mail postfix/smtpd[7]: Sign"])) is found
+
+
+@pytest.mark.parametrize("line", [b"Nov 23 20:51:07 mail dovecot: Sign", b"Nov 23 20:51:07 dovecot: Sign", b"1795467067.123456 mail dovecot[1]: Sign", b"2026-11-23 20:51:07 dovecot: Sign"])
+def test_a_program_is_found_behind_any_stamp(line):
+    assert scan({"x": {"pattern": "Sign", "program": "dovecot"}}, [line])["x"]["count"] == 1
 
 
 @pytest.mark.parametrize("spec, words", [
