@@ -10,6 +10,7 @@ import glob
 import os
 import re
 import signal
+import ssl
 import sys
 import threading
 import time
@@ -90,13 +91,20 @@ class ActionModule(ActionBase):
             "log_files": {"type": "list", "elements": "str", "default": []},
             "ca_file": {"type": "path"},
         })
+        if args["deadline"] <= 0:
+            raise AnsibleActionFail("assess_deadline must be a number of seconds above 0.")
+        try:
+            if args["ca_file"]:
+                ssl.create_default_context(cafile=args["ca_file"])
+        except OSError as problem:
+            raise AnsibleActionFail(f"mail_ca_file {args['ca_file']} cannot be used: {problem}") from None
         host = task_vars["inventory_hostname"]
         run = Run(args["run_dir"])
         try:
             window = run.read("run.json")
             signatures = run.read("signatures.json")
         except (OSError, ValueError) as problem:
-            raise AnsibleActionFail(f"{args['run_dir']} is not the folder of an open run: {problem}") from problem
+            raise AnsibleActionFail(f"{args['run_dir']} is not the folder of an open run: {problem}") from None
         probes: list = []
         outside = threading.Thread(target=self._probe, args=(host, args, probes), daemon=True)
         outside.start()

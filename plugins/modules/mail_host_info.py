@@ -122,7 +122,7 @@ facts:
         boot: "2026-11-23T20:43:04Z"
         boot_epoch: 1795466584
         uptime_seconds: 483
-        clock: {synchronised: true, service_running: true, offset_seconds: null, source: timedatectl show -p NTPSynchronized, text: "synchronised: True; service: chronyd"}
+        clock: {synchronised: true, service_running: true, offset_seconds: 0.000012, source: chronyc -n tracking, text: "Leap status     : Normal"}
     resources:
       description: Load, pressure, memory, processes, the limits of mail units, and mail processes that wait uninterruptibly or are stopped.
       returned: success
@@ -132,7 +132,7 @@ facts:
         memory: {total: 25276514304, available: 24371380224, swap_total: 0, swap_free: 0}
         oom_kills: []
         limits:
-          - {unit: postfix@-.service, what: nofile, value: 4096, used: 120, exhausted: false, hits: 0, source: /proc/204/limits, text: "120 of 4096 in master[204]"}
+          - {unit: postfix@-.service, what: nofile, value: 4096, used: 120, exhausted: false, source: /proc/204/limits, text: "120 of 4096 in master[204]"}
         blocked:
           - {pid: 37, process: dovecot, state: T, wchan: do_signal_stop, unit: dovecot.service, source: /proc/37/stat}
     services:
@@ -141,7 +141,7 @@ facts:
       type: dict
       sample:
         units:
-          - {role: mta, name: postfix, unit: postfix@-.service, present: true, running: true, expected: true, enabled: enabled, active: active, sub: running, listening: true}
+          - {role: mta, name: postfix, unit: postfix@-.service, present: true, running: true, expected: true, enabled: enabled, active: active, listening: true}
         failed_units: []
     listeners:
       description: Listening TCP ports with their processes, and the sockets of mail software.
@@ -233,8 +233,14 @@ facts:
         required_free: 30720000
         spool_low: true
         permissions:
-          - {what: spool, path: /var/spool/postfix/deferred, problem: "owned by root, not postfix", owner: root, group: root, mode: "0700", expected: "postfix:* 0700"}
-        mailstore: {root: /srv/vmail, exists: true, st_dev_differs_from_parent: false, fstab_says_mount: true, mounted: false, mailboxes: 0, newest_message_epoch: null}
+          - what: spool
+            path: /var/spool/postfix/deferred
+            problem: owned by root, not postfix
+            owner: root
+            group: root
+            mode: "0700"
+            expected: "postfix:* 0700"
+        mailstore: {root: /srv/vmail, exists: true, fstab_says_mount: true, mounted: false, mailboxes: 0, newest_message_epoch: null}
         big:
           - {path: /var/spool/postfix/filler, bytes: 31457280, mount: /var/spool/postfix}
     network:

@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import ranking, scope, view
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis.catalogue import Catalogue
+from ansible_collections.mailops.outage.plugins.module_utils.diagnosis.estate import own_names
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 SCHEMA_VERSION = "1.0"
@@ -50,6 +51,7 @@ def diagnose(catalogue: Catalogue, observations: list, estate: dict, run: dict, 
     ``observations``: one a host, as mail_observation wrote them. ``estate``: what mail_assessment added
     (second probes, DNS, ``reported``, ``now``). ``run``: {run_id, started_epoch, finished_epoch, versions}.
     """
+    estate = dict(estate, own_names=own_names(observations))
     views = [view.host_view(observation, catalogue.signatures, estate) for observation in observations]
     whole = view.estate_view(views, estate)
     candidates, ruled_out = ranking.find(catalogue, views, whole)

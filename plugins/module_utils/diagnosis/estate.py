@@ -44,6 +44,16 @@ def _is_address(text: str) -> bool:
     return True
 
 
+def own_names(observations: list) -> list:
+    """All names and addresses by which a log could call one of our own hosts."""
+    found = set()
+    for observation in observations:
+        found |= _addresses(observation)
+        found |= {observation["host"], str(observation.get("address") or "")}
+        found |= {str(_facts(observation, "system", "fqdn") or ""), str((_facts(observation, "postfix", "expanded") or {}).get("myhostname") or "")}
+    return sorted(found - {""})
+
+
 def declared_protocols(observations: list, variables: dict) -> dict:
     """``{host: [protocols]}`` that the inventory declares with ``mail_roles``."""
     return {
@@ -85,8 +95,9 @@ def second_look(observations: list, declared: dict, own_domains: list, args: dic
     recipients += [f"postmaster@{name}" for name in own_domains if not any(address.endswith("@" + name) for address in recipients)]
     if "@" in args["reported_user"]:
         recipients.append(args["reported_user"])
-    # A domain that no host accepts must be asked about everywhere: somebody has lost it.
-    orphans = set(own_domains) - set().union(*(accepted(observation) for observation in observations))
+    # A domain that no host takes from outside must be asked about everywhere: somebody has lost it.
+    edges = [observation for observation in observations if "smtp" in expected(observation, declared)]
+    orphans = set(own_domains) - set().union(*(accepted(observation) for observation in edges))
     for observation in observations:
         address = observation.get("address") or observation["host"]
         accepts = accepted(observation) | orphans

@@ -15,6 +15,7 @@ beside them:
 ``peers``       the other mail hosts: [{host, reachable, healthy}]
 ``reported``    {user} when somebody was named as not getting mail
 ``domains``     the estate's mail domains
+``own_names``   names and addresses of the estate's mail hosts, as logs may call them
 ``now``         epoch seconds on the controller when the look ended
 
 The estate's view has ``hosts`` (the list of the views above), ``dns``, ``names``, ``probes`` and ``reported``.
@@ -125,6 +126,7 @@ def host_view(observation: dict, signatures: dict, estate: dict) -> dict:
         "dns": estate.get("dns") or {},
         "reported": estate.get("reported") or {},
         "domains": list(estate.get("domains") or []),
+        "own_names": list(estate.get("own_names") or []),
         "now": estate.get("now"),
     })
     return view

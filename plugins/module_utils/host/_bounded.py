@@ -10,13 +10,11 @@ def within(seconds: float, ask, *arguments):
 
     The thread of an unanswered call is a daemon and left behind: a system call that hangs cannot be taken back.
     """
-    answers = side_by_side(seconds, [lambda: ask(*arguments)])
-    if answers[0] is None:
-        raise TimeoutError(f"no answer within {seconds:g} s")
-    value, problem = answers[0]
-    if problem is not None:
-        raise problem
-    return value
+    for value, problem in filter(None, side_by_side(seconds, [lambda: ask(*arguments)])):
+        if problem is not None:
+            raise problem
+        return value
+    raise TimeoutError(f"no answer within {seconds:g} s")
 
 
 def side_by_side(seconds: float, questions) -> list:

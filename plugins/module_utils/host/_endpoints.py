@@ -14,8 +14,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.host._postconf impo
 _MYSQL_SOCKETS = ("/run/mysqld/mysqld.sock", "/var/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock")
 _PORTS = {"ldap": 389, "mysql": 3306, "pgsql": 5432, "memcache": 11211}
 _BACKEND_ROLES = {"ldap": "directory", "mysql": "database", "pgsql": "database", "memcache": "dict"}
-_RESTRICTIONS = ("smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions", "smtpd_relay_restrictions", "smtpd_recipient_restrictions",
-                 "smtpd_data_restrictions", "smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions")
+_RESTRICTIONS = tuple(f"smtpd_{step}_restrictions" for step in ("client", "helo", "sender", "relay", "recipient", "data", "end_of_data", "etrn"))
 _TRANSPORTS = ("virtual_transport", "mailbox_transport", "local_transport", "relay_transport", "fallback_transport")
 
 

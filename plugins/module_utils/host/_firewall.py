@@ -14,6 +14,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 MAIL_PORTS = (25, 465, 587, 110, 995, 143, 993, 4190, 24)
 _DEPTH = 12
+_INNER = re.compile(r"^(?:docker|br-|veth|virbr|podman|cni|lxc|lxd|vnet|tun|tap|wg|tailscale|vboxnet)")
 _HOOKS = {"input": "in", "output": "out", "prerouting": "in", "postrouting": "out", "ingress": "in"}
 
 
@@ -124,6 +125,14 @@ def _value_text(value) -> str:
     return str(value)
 
 
+def _interface(name, other: bool, facts: dict) -> None:
+    """What a match on an interface says: the road to the world is everybody's, loopback is nobody's, a bridge or tunnel is some peers'."""
+    loopback = name in ("lo", 1)
+    if other or (isinstance(name, str) and not loopback and not _INNER.match(name)):
+        return
+    facts.update(limited=True, harmless=facts["harmless"] or loopback)
+
+
 def _match(match: dict, sets: dict, facts: dict) -> None:
     """Add what one match of an nftables rule says to ``facts``."""
     left, right, other = match.get("left", {}), match.get("right"), match.get("op") == "!="
@@ -155,11 +164,7 @@ def _match(match: dict, sets: dict, facts: dict) -> None:
         elif not known and not other:
             facts["protocol"] = "other"
     elif meta.get("key") in ("iif", "iifname", "oif", "oifname"):
-        loopback = right in ("lo", 1)
-        if loopback and other:
-            return
-        facts["limited"] = True
-        facts["harmless"] = facts["harmless"] or loopback
+        _interface(right, other, facts)
     elif isinstance(left, dict) and left.get("ct", {}).get("key") == "state":
         states = right if isinstance(right, list) else right.get("set", []) if isinstance(right, dict) else [right]
         if "new" in states and not other:
@@ -271,7 +276,7 @@ def _iptables_rule(words: list, text: str) -> Rule:
         elif word == "--match-set":
             facts.update(limited=True, set_name=clean(value, 64))
         elif word in ("-i", "-o"):
-            facts.update(limited=not (value == "lo" and negated), harmless=facts["harmless"] or (value == "lo" and not negated))
+            _interface(value, negated, facts)
         elif word in ("--ctstate", "--state"):
             if "NEW" not in value.split(",") or negated:
                 facts.update(limited=True, harmless=True)

@@ -49,8 +49,6 @@ def complaint(entry: dict, state: os.stat_result, known) -> str:
     """What is wrong with a path, or an empty string. More than the expected rights is wrong only when everybody may write."""
     owner, group = known.user_name(state.st_uid), known.group_name(state.st_gid)
     mode = stat.S_IMODE(state.st_mode)
-    if known.uid(entry["owner"]) is None:
-        return f"its owner {entry['owner']} has no account"
     if state.st_uid != known.uid(entry["owner"]):
         return f"owned by {owner}, not {entry['owner']}"
     if entry["group"] and state.st_gid != known.gid(entry["group"]):
@@ -113,6 +111,9 @@ def _strangers(entry: dict, known) -> list:
 
 def _postfix(context, known) -> list:
     values = {name: _mail.parameter(context, name) or usual for name, usual in _NAMES.items()}
+    if known.uid(values["mail_owner"]) is None:
+        # Everything in the queue is then somebody else's, which is not what is wrong.
+        return [dict(_missing("account", "/etc/passwd", "the original numeric id"), problem=clean(f"mail_owner {values['mail_owner']} has no account"))]
     text = context.read(f"{values['meta_directory']}/postfix-files") or ""
     return [problem for entry in parse_table(text, values) if watched(entry, values) for problem in check(entry, known)]
 

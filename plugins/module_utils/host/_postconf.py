@@ -3,12 +3,14 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.mailops.outage.plugins.module_utils.text import clean
+
 # DATABASE_README: table types; what follows ``type:`` is a file only for some of them.
 COMPILED = {"hash": ".db", "btree": ".db", "lmdb": ".lmdb", "cdb": ".cdb", "dbm": ".pag", "sdbm": ".pag"}
 PLAIN = frozenset(("texthash", "regexp", "pcre", "cidr"))
 BACKENDS = frozenset(("ldap", "mysql", "pgsql", "sqlite", "mongodb", "memcache"))
-TYPES = frozenset(COMPILED) | PLAIN | BACKENDS | {"proxy", "static", "inline", "unionmap", "pipemap", "randmap", "socketmap", "tcp", "environ", "fail", "internal", "nis"}
 _NESTING = frozenset(("unionmap", "pipemap", "randmap"))
+TYPES = frozenset(COMPILED) | PLAIN | BACKENDS | _NESTING | {"proxy", "static", "inline", "socketmap", "tcp", "environ", "fail", "internal", "nis"}
 
 # A number or a time by its default value; these take words as well, whatever their default looks like.
 _WORDS_TOO = re.compile(r"_feedback$|^compatibility_level$|^smtpd_forbid_bare_newline$|^smtpd_forbid_unauth_pipelining$|_exclusions$")
@@ -109,7 +111,8 @@ def _level(text: str) -> tuple:
     return tuple(int(part) for part in re.findall(r"\d+", text))
 
 
-_COMPARED = re.compile(r"\$\{\{(?P<left>[^{}]*)\}\s*(?P<sign>[<>=!]=?)(?:level)?\s*\{(?P<right>[^{}]*)\}\s*\?\s*\{(?P<yes>[^{}]*)\}(?:\s*:\s*\{(?P<no>[^{}]*)\})?\s*\}")
+_COMPARED = re.compile(r"\$\{\{(?P<left>[^{}]*)\}\s*(?P<sign>[<>=!]=?)(?:level)?\s*\{(?P<right>[^{}]*)\}"
+                       r"\s*\?\s*\{(?P<yes>[^{}]*)\}(?:\s*:\s*\{(?P<no>[^{}]*)\})?\s*\}")
 _NAMED = re.compile(r"\$(?:(?P<plain>\w+)|[{(](?P<name>\w+)\s*(?:(?P<sign>[?:])(?P<text>\{[^{}]*\}:\{[^{}]*\}|\{[^{}]*\}|[^{}()]*))?[})])")
 
 
@@ -162,9 +165,9 @@ def _options(text: str) -> tuple:
     for match in re.finditer(r"(?:^|\s)-o\s*(?:\{\s*(?P<braced>[^}]*?)\s*\}|(?P<plain>\S+))", text):
         name, equals, value = (match.group("braced") or match.group("plain") or "").partition("=")
         if equals:
-            overrides[name.strip()] = mask(name.strip(), value.strip())
+            overrides[clean(name, 100)] = clean(mask(name.strip(), value.strip()), 4000)
     program = re.search(r"(?:^|\s)argv=(\S+)", text)
-    return overrides, program.group(1) if program else None
+    return overrides, clean(program.group(1)) if program else None
 
 
 def parse_masters(text: str, default_chroot: bool = False) -> list:
@@ -178,6 +181,7 @@ def parse_masters(text: str, default_chroot: bool = False) -> list:
         if len(fields) < 8:
             continue
         overrides, program = _options(fields[8] if len(fields) > 8 else "")
+        fields = [clean(field, 100) for field in fields[:8]]
         found.append({
             "service": fields[0], "type": fields[1], "private": fields[2] != "n", "unprivileged": fields[3] != "n",
             "chroot": fields[4] == "y" or (fields[4] == "-" and default_chroot), "wakeup": fields[5], "maxproc": fields[6], "command": fields[7],
@@ -202,18 +206,18 @@ def parse_complaints(text: str, main_path: str, main_text: str = "") -> dict:
         if match.group("severity") != "warning":
             named = re.search(r"(?:parameter|config variable|configuration:) (\w+)", said)
             number = int(number) if number else line_of(named.group(1), main_text) if named and source == main_path else None
-            entry = {"source": source, "line": number, "text": re.sub(r"(attribute name: \"\w+).*", r'\1 …"', said)}
+            entry = {"source": source, "line": number, "text": clean(re.sub(r"(attribute name: \"\w+).*", r'\1 …"', said))}
             if entry not in errors:
                 errors.append(entry)
             continue
         kind, colon, rest = said.partition(": ")
-        name = rest.partition("=")[0].strip()
+        name = clean(rest.partition("=")[0], 100)
         if colon and kind == "unused parameter":
             unused.append(name)
         elif colon and kind == "overriding earlier entry":
-            duplicates.append({"parameter": name, "text": f"{source}, line {number}: overriding earlier entry: {name}"})
-        elif said not in warnings:
-            warnings.append(said)
+            duplicates.append({"parameter": name, "text": clean(f"{source}, line {number}: overriding earlier entry: {name}")})
+        elif clean(said) not in warnings:
+            warnings.append(clean(said))
     return {"errors": errors, "unused": sorted(set(unused)), "warnings": warnings,
             "duplicates": [entry for place, entry in enumerate(duplicates) if entry not in duplicates[:place]]}
 

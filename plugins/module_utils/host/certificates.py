@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass, field
 from string import Template
 
-from ansible_collections.mailops.outage.plugins.module_utils.host import _mail, postfix
+from ansible_collections.mailops.outage.plugins.module_utils.host import _mail, postfix, system
 from ansible_collections.mailops.outage.plugins.module_utils.host._bounded import side_by_side
 from ansible_collections.mailops.outage.plugins.module_utils.host._listening import listening
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
@@ -22,8 +22,6 @@ _PEM = re.compile(r"-----BEGIN (?:TRUSTED )?CERTIFICATE-----\s+([A-Za-z0-9+/=\s]
 _PRIVATE = re.compile(r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----")
 _LOCKED = re.compile(r"-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED", re.M)
 _VERIFY = re.compile(r"^error (\d+) at (\d+) depth lookup: ?(.*)$", re.M)
-# id-ad-caIssuers (RFC 5280, 4.2.2.1): public authorities put it into every certificate that an intermediate signed.
-_CA_ISSUERS = bytes.fromhex("2b06010505073002")
 _NO_ISSUER, _EXPIRED, _UNTRUSTED_ROOT = (2, 20, 21), (9, 10), (18, 19)
 # A user of a pair that is neither a service of master.cf nor a name of its own: the setting right after the software.
 _GENERAL = re.compile(r"^\w+ s\w+$")
@@ -139,11 +137,11 @@ def certificates_in(text: str) -> list:
     return found
 
 
-def chain_verdict(output: str, names_issuer: bool):
+def chain_verdict(output: str):
     """``(chain_ok, chain_error)`` of ``openssl verify``. Expiry of the leaf itself is not the chain's fault.
 
-    An issuer that this host does not know may be a private authority, which its clients do know: that is None, not False,
-    unless the leaf says where its intermediate can be had (``names_issuer``).
+    True when the leaf leads to an authority that this host trusts, False when its issuer is not at hand or the chain is broken. None when
+    the chain ends in an authority that this host does not know: a private one, perhaps, which its clients do know.
     """
     errors = [(int(code), int(depth), text) for code, depth, text in _VERIFY.findall(output)]
     unknown = None
@@ -151,9 +149,7 @@ def chain_verdict(output: str, names_issuer: bool):
         sentence = clean(f"{text.strip()} (depth {depth})", 200)
         if (code in _EXPIRED and depth == 0) or (code in _UNTRUSTED_ROOT and depth == 0):
             continue
-        if code in _NO_ISSUER or code in _UNTRUSTED_ROOT:
-            if depth == 0 and names_issuer and code in _NO_ISSUER:
-                return False, sentence
+        if (code in _NO_ISSUER and depth > 0) or code in _UNTRUSTED_ROOT:
             unknown = unknown or sentence
         else:
             return False, sentence
@@ -166,17 +162,17 @@ def chain_verdict(output: str, names_issuer: bool):
 
 def _key(pair: Pair, context) -> dict:
     """Whether the key is there, guarded, and belongs to the certificate."""
-    facts = {"key_path": pair.key or None, "key_matches": None, "key_error": "", "key_mode": None, "key_world_readable": None}
+    facts = {"key_path": pair.key or None, "key_exists": None, "key_matches": None, "key_error": "", "key_mode": None, "key_world_readable": None}
     if not pair.key:
         return facts
     try:
         mode = stat.S_IMODE(os.stat(pair.key).st_mode)
-        facts.update(key_mode=f"{mode:04o}", key_world_readable=bool(mode & 0o004))
+        facts.update(key_exists=True, key_mode=f"{mode:04o}", key_world_readable=bool(mode & 0o004))
     except PermissionError:
         context.cannot_see(pair.key, "permission denied")
         return facts
     except OSError as problem:
-        facts["key_error"] = clean(problem.strerror)
+        facts.update(key_exists=False, key_error=clean(problem.strerror))
         return facts
     text = context.read(pair.key)
     if text is None:
@@ -200,10 +196,27 @@ def _key(pair: Pair, context) -> dict:
     return facts
 
 
+def _own_names(context) -> tuple:
+    """``(names, domains)`` of this host as clients may know it."""
+    names = [system.fqdn(context), _mail.parameter(context, "myhostname")]
+    domains = [str(domain) for domain in context.options.get("domains") or []] + [_mail.parameter(context, "mydomain")]
+    return [name for name in names if "." in name], [domain for domain in domains if "." in domain]
+
+
+def covers_host(names: list, own: list, domains: list) -> bool | None:
+    """Whether a certificate is for this host: for one of its ``own`` names. None when it is for another name in one of its domains,
+    which clients may well use, or when the host has no name to compare."""
+    if any(tls.name_matches(names, name) for name in own):
+        return True
+    if not own or any(name.lower().endswith("." + domain.lower()) or name.lower() == domain.lower() for name in names for domain in domains):
+        return None
+    return False
+
+
 def _file(pair: Pair, trust: str, context) -> dict:
     """One certificate file as configured; ``trust`` is a file of authorities beside the system's, or empty."""
     facts = {"path": clean(pair.cert), "used_by": [clean(user, 120) for user in pair.used_by], "exists": os.path.exists(pair.cert),
-             "readable": False, "error": "", "chain_length": 0, "chain_ok": None, "chain_error": "", "mtime_epoch": None}
+             "readable": False, "root_sees": os.geteuid() == 0, "error": "", "covers_host": None, "chain_length": 0, "chain_ok": None, "chain_error": "", "mtime_epoch": None}
     facts.update(dict.fromkeys(_FACTS), names=[])
     facts.update(_key(pair, context))
     text = context.read(pair.cert)
@@ -223,7 +236,8 @@ def _file(pair: Pair, trust: str, context) -> dict:
         return facts
     authority = ("-CAfile", trust) if trust else ()
     ran = context.run("openssl", "verify", *authority, "-untrusted", pair.cert, pair.cert, timeout=4)
-    facts["chain_ok"], facts["chain_error"] = chain_verdict(ran.out + ran.err, _CA_ISSUERS in chain[0])
+    facts["covers_host"] = covers_host(seen["names"], *_own_names(context))
+    facts["chain_ok"], facts["chain_error"] = chain_verdict(ran.out + ran.err)
     return facts
 
 

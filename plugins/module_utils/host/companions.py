@@ -127,8 +127,10 @@ def _memcache(stream, until: float) -> tuple:
     return answer.startswith(b"VERSION"), answer
 
 
-_TALKS = {"smtp": _greeting, "lmtp": _greeting, "milter": _milter, "policy": _policy, "dovecot-auth": _dovecot_auth, "ldap": _ldap, "mysql": _mysql, "pgsql": _pgsql,
-          "memcache": _memcache}
+_TALKS = {
+    "smtp": _greeting, "lmtp": _greeting, "milter": _milter, "policy": _policy, "dovecot-auth": _dovecot_auth,
+    "ldap": _ldap, "mysql": _mysql, "pgsql": _pgsql, "memcache": _memcache,
+}
 
 
 def _open(kind: str, address: str, until: float):
@@ -183,7 +185,8 @@ def ask(kind: str, address: str, protocol: str, patience: float = _PATIENCE) -> 
         text = f"no answer within {patience:g} s"
     except OSError as problem:
         outcome = "no_answer" if connected else _FAILURES.get(problem.errno, "unreachable")
-        answered, text = (False if connected else None), "its queue of waiting connections is full" if problem.errno == errno.EAGAIN else clean(problem.strerror or problem)
+        answered = False if connected else None
+        text = "its queue of waiting connections is full" if problem.errno == errno.EAGAIN else clean(problem.strerror or problem)
     return {"connect": outcome, "answered": answered, "text": text, "seconds": round(time.monotonic() - began, 3)}
 
 
@@ -204,7 +207,7 @@ def listens(path: str, table: str) -> bool:
 
 def _socket_file(context, item: dict, user: str) -> dict:
     """What there is at a unix-domain socket's path: ``{exists, owner, group, mode, connect, text}``; ``connect`` is set when that settles the matter."""
-    found: dict = {"exists": None, "owner": None, "group": None, "mode": None, "connect": None, "text": ""}
+    found: dict = {name: _UNSEEN[name] for name in ("exists", "owner", "group", "mode", "connect", "text")}
     known = accounts(context)
     try:
         state = _stat(item["address"])
@@ -219,20 +222,29 @@ def _socket_file(context, item: dict, user: str) -> dict:
     found.update(exists=True, **{name: described[name] for name in ("owner", "group", "mode")})
     if not stat.S_ISSOCK(state.st_mode):
         return dict(found, connect="refused", text="not a socket")
+    barrier = _barrier(item["address"], user, known) if item["asker"] == "mta" else ""
+    return dict(found, connect="denied", text=barrier) if barrier else found
+
+
+def _barrier(path: str, user: str, known) -> str:
+    """What keeps ``user`` from connecting to the socket at ``path``, in words; empty when nothing does, or nothing that can be seen."""
     account = known.users.get(user)
-    if item["asker"] == "mta" and account:
-        try:
-            stopped_at = obstacle(item["address"], account.uid, account.groups, 2)
-        except OSError:
-            return found
-        if stopped_at:
-            place = rights(stopped_at, os.stat(stopped_at), known)
-            return dict(found, connect="denied", text=clean(f"user {user} may not pass {stopped_at} ({place['owner']}:{place['group']} {place['mode']})"))
-    return found
+    if account is None:
+        return ""
+    try:
+        # Writing is what connect(2) needs of a socket, and searching of each directory on the way (unix(7)).
+        place = obstacle(path, account.uid, account.groups, 2)
+        owned = rights(place, os.stat(place), known) if place else {}
+    except OSError:
+        return ""
+    return clean(f"user {user} may not pass {place} ({owned['owner']}:{owned['group']} {owned['mode']})") if place else ""
+
+
+_UNSEEN = {"exists": None, "owner": None, "group": None, "mode": None, "connect": None, "answered": None, "seconds": 0.0, "text": ""}
 
 
 def _look(context, item: dict, user: str) -> dict:
-    facts = {"exists": None, "owner": None, "group": None, "mode": None, "connect": None, "answered": None, "seconds": 0.0, "text": ""}
+    facts = dict(_UNSEEN)
     if item["kind"] == "unix":
         facts.update(_socket_file(context, item, user))
     if facts["connect"] is None and (item["kind"] == "inet" or facts["mode"]):
@@ -271,7 +283,7 @@ def collect(context) -> dict:
         facts = (answer or (None, None))[0]
         if facts is None:
             # A name server that does not answer, or a socket on a dead mount.
-            facts = {"exists": None, "owner": None, "group": None, "mode": None, "connect": "timeout", "answered": None, "seconds": _PATIENCE + 1.0, "text": "no answer in time"}
+            facts = dict(_UNSEEN, connect="timeout", seconds=_PATIENCE + 1.0, text="no answer in time")
         source = f"ls -l {item['address']}" if item["kind"] == "unix" else item["used_by"]
         entry = {name: clean(item[name], 300) for name in ("role", "protocol", "used_by", "kind", "address")}
         endpoints.append(dict(entry, service=item["service"], **facts, source=clean(source)))

@@ -71,7 +71,7 @@ def _parse(text, include, depth, found, opened, counts):
 
 
 def public(pairs: list) -> list:
-    """The settings of which neither name nor value is a secret. ``ssl_key`` stays when it names a file."""
+    """The settings of which neither name nor value is a secret, as clean text. ``ssl_key`` stays when it names a file."""
     kept = []
     for path, value in pairs:
         if value.startswith("# hidden"):
@@ -79,7 +79,7 @@ def public(pairs: list) -> list:
         if _SECRET.search(path[-1]) and not (path[-1] in ("ssl_key", "ssl_alt_key") and value.startswith("<")):
             continue
         value = re.sub(r"\b(pass\w*|secret|token|api_key)=\S+", r"\1=(hidden)", value)
-        kept.append((path, re.sub(r"//[^/@\s]+@", "//(hidden)@", value)))
+        kept.append((tuple(clean(name, 200) for name in path), clean(re.sub(r"//[^/@\s]+@", "//(hidden)@", value), 2000)))
     return kept
 
 
@@ -178,7 +178,7 @@ def _ask(context) -> dict | None:
         complaints["errors"].append({"source": "doveconf", "line": None, "text": "the program is missing"})
     return {
         "version": clean(head.group(1), 40) if head else _version(context), "config_file": config_file, "config_directory": os.path.dirname(config_file),
-        "set": dotted(own), "values": values, "pairs": list({path: value for path, value in pairs + own}.items()),
+        "set": dotted(own), "values": values, "pairs": list(dict(pairs + own).items()),
         "log": {name: values.get(name) or None for name in ("log_path", "info_log_path", "debug_log_path")},
         "checks": [{"command": command, "rc": ran.rc, "lines": ran.complaints()} for command, ran in (("doveconf -n", mine), ("doveconf -x -n", opened))],
         **complaints,
@@ -238,8 +238,10 @@ def listeners(pairs: list) -> list:
             outside = path.startswith("/") and not path.startswith((base, "/run/dovecot", "/var/run/dovecot"))
             if block.get("mode") in ("0", "00", "0000") or not (outside or path.rpartition("/")[2] in ("auth-client", "lmtp")):
                 continue
-            owners = {key: values.get((block[key][1:],), block[key]) if block.get(key, "").startswith("$") else block.get(key) or None for key in ("user", "group")}
-            entry.update(path=clean(os.path.normpath(os.path.join(base, path))), mode=block.get("mode") or None, **owners)
+            entry.update(path=clean(os.path.normpath(os.path.join(base, path))), mode=block.get("mode") or None)
+            for key in ("user", "group"):
+                given = block.get(key, "")
+                entry[key] = (values.get((given[1:],), given) if given.startswith("$") else given) or None
         found.append(entry)
     return found
 
@@ -362,9 +364,9 @@ def _mail_location(values: dict) -> str | None:
 
 def _absent() -> dict:
     nothing = dict.fromkeys(("version", "config_file", "mail_location", "running_pid", "loaded_config_differs"))
+    lists = ("protocols", "checks", "errors", "warnings", "auth_mechanisms", "passdbs", "userdbs", "user_files", "listeners")
     return dict(
-        nothing, present=False, settings={}, **{name: [] for name in ("protocols", "checks", "errors", "warnings", "auth_mechanisms", "passdbs", "userdbs", "listeners",
-                                                            "user_files")},
+        nothing, present=False, settings={}, **{name: [] for name in lists},
         ssl={"mode": None, "cert": None, "key": None, "min_protocol": None}, log={"log_path": None, "info_log_path": None, "debug_log_path": None},
         loaded={"differs": None, "path": None, "changed": None, "loaded": None},
     )

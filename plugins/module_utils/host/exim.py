@@ -8,9 +8,11 @@ from ansible_collections.mailops.outage.plugins.module_utils.host import _proces
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 _PROGRAMS = ("exim4", "exim")
-_WANTED = ("primary_hostname", "qualify_domain", "spool_directory", "log_file_path", "pid_file_path", "local_interfaces", "daemon_smtp_ports", "tls_certificate",
-           "tls_on_connect_ports", "message_size_limit", "smtp_accept_max", "smtp_accept_queue_by_load", "check_spool_space", "check_spool_inodes", "queue_only",
-           "timeout_frozen_after", "ignore_bounce_errors_after", "disable_ipv6", "dns_ipv4_lookup", "host_lookup")
+_WANTED = """
+    primary_hostname qualify_domain spool_directory log_file_path pid_file_path local_interfaces daemon_smtp_ports tls_certificate tls_on_connect_ports
+    message_size_limit smtp_accept_max smtp_accept_queue_by_load check_spool_space check_spool_inodes queue_only timeout_frozen_after
+    ignore_bounce_errors_after disable_ipv6 dns_ipv4_lookup host_lookup
+""".split()
 _DOMAIN_LISTS = ("local_domains", "relay_to_domains")
 _DOMAIN = re.compile(r"^[a-z0-9_-]+(?:\.[a-z0-9_-]+)+$", re.I)
 _PLACE = re.compile(r"Exim configuration error(?: in line (?P<line>\d+) of (?P<file>[^\s:]+))?:?\s*(?P<text>.*)", re.S)
@@ -69,12 +71,16 @@ def _paniclog(path: str) -> dict | None:
 
 
 def _absent() -> dict:
-    return {"present": False, "version": None, "config_file": None, "checks": [], "errors": [], "settings": {}, "domains": [], "accepts": {"local": [], "relay": [], "complete": True},
-            "running_pid": None, "paniclog": None}
+    return {
+        "present": False, "version": None, "config_file": None, "checks": [], "errors": [], "settings": {}, "domains": [],
+        "accepts": {"local": [], "relay": [], "complete": True}, "running_pid": None, "paniclog": None,
+    }
 
 
 def collect(context) -> dict:
-    """``{present, version, config_file, checks: [{command, rc, lines}], errors: [{source, line, text}], settings, domains, accepts, running_pid, paniclog}``."""
+    """``{present, version, config_file, checks: [{command, rc, lines}], errors: [{source, line, text}], settings, domains, accepts,
+    running_pid, paniclog: {path, bytes} or None}``.
+    """
     if not is_installed():
         return _absent()
     program = next(name for name in _PROGRAMS if os.path.exists(f"/usr/sbin/{name}"))

@@ -12,7 +12,8 @@ from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 MAIL_PORTS = frozenset((24, 25, 110, 143, 465, 587, 993, 995, 4190))
 _LISTEN = "0A"
 _ACCEPTS = 0x10000  # __SO_ACCEPTCON of the flags in /proc/net/unix.
-_MAIL_SOCKET = re.compile(r"^(?:private|public)/|postfix|dovecot|exim|opendkim|opendmarc|rspamd|amavis|clamav|clamd|spamd|postgrey|policyd|milter|saslauthd|lmtp|postsrsd")
+_MAIL_SOCKET = re.compile(
+    r"^(?:private|public)/|postfix|dovecot|exim|opendkim|opendmarc|rspamd|amavis|clamav|clamd|spamd|postgrey|policyd|milter|saslauthd|lmtp|postsrsd")
 _MOST_SOCKETS = 200
 _MOST_HANDLES = 200000
 
@@ -90,7 +91,7 @@ def _ask(context) -> dict:
         process = known.get(pid)
         tcp.append({
             "address": address, "port": port, "loopback": is_loopback(address), "pid": pid, "process": process.name if process else None,
-            "software": process.software or None if process else None, "unit": _processes.unit_of(_processes.cgroups(pid)) or None if pid else None,
+            "software": process.software or None if process else None, "unit": clean(_processes.unit_of(_processes.cgroups(pid))) or None if pid else None,
             "mail": port in MAIL_PORTS or bool(process and process.software),
         })
     complete = complete or all(entry["pid"] for entry in tcp)

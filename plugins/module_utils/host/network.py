@@ -128,30 +128,31 @@ def parse_relayhost(value: str):
     return match.group(2), port, match.group(1) is None
 
 
-def _targets(context) -> list:
-    """``[(host, port)]`` to try: those asked for, else the relay host's."""
-    given = context.options.get("outbound_targets") or []
-    if given:
-        pairs = [parse_relayhost(str(target)) for target in given]
-        return [(pair[0], pair[1]) for pair in pairs if pair][:10]
+def _relay_targets(context) -> list:
+    """``[(host, port)]`` of the relay host: by its MX records unless it is bracketed, at most three."""
     relay = parse_relayhost(_mail.parameter(context, "relayhost"))
     if relay is None:
         return []
     host, port, by_mx = relay
+    exchanges = []
     if by_mx:
-        for server in resolver.parse_resolv_conf(context.read("/etc/resolv.conf") or "")["nameservers"][:1]:
-            try:
-                exchanges = sorted(value for kind, value in _dns.ask(server, host, "MX").records if kind == 15 and value)
-            except (OSError, ValueError):
-                exchanges = []
-            if exchanges:
-                return [(name, port) for _preference, name in exchanges[:3]]
-    return [(host, port)]
+        server = resolver.parse_resolv_conf(context.read("/etc/resolv.conf") or "")["nameservers"][0]
+        try:
+            exchanges = sorted(value for kind, value in _dns.ask(server, host, "MX").records if kind == 15 and value)
+        except (OSError, ValueError):
+            pass
+    return [(name, port) for _preference, name in exchanges[:3]] or [(host, port)]
 
 
-def _reach(target: str, port: int) -> dict:
+def _targets(context) -> list:
+    """``[(host, port, whether it is the relay host)]`` to try: the relay host's, and those asked for."""
+    given = [parse_relayhost(str(target)) for target in context.options.get("outbound_targets") or []]
+    return [(*pair, True) for pair in _relay_targets(context)] + [(pair[0], pair[1], False) for pair in given if pair][:10]
+
+
+def _reach(target: str, port: int, relayhost: bool) -> dict:
     began = time.monotonic()
-    result = {"target": clean(target, 253), "port": port, "ok": True, "error": "", "seconds": 0.0}
+    result = {"target": clean(target, 253), "port": port, "relayhost": relayhost, "ok": True, "error": "", "seconds": 0.0}
     try:
         socket.create_connection((target, port), _PATIENCE).close()
     except OSError as problem:
@@ -162,9 +163,11 @@ def _reach(target: str, port: int) -> dict:
 
 def _outbound(context) -> list:
     targets = _targets(context)
-    answers = side_by_side(_PATIENCE + 1.0, [lambda pair=pair: _reach(*pair) for pair in targets])
-    return [answer[0] if answer and answer[0] else {"target": clean(target, 253), "port": port, "ok": False, "error": "no answer", "seconds": _PATIENCE + 1.0}
-            for (target, port), answer in zip(targets, answers)]
+    patience = _PATIENCE + 1.0
+    answers = side_by_side(patience, [lambda target=target: _reach(*target) for target in targets])
+    return [answer[0] if answer and answer[0] else
+            {"target": clean(host, 253), "port": port, "relayhost": relayhost, "ok": False, "error": "no answer", "seconds": patience}
+            for (host, port, relayhost), answer in zip(targets, answers)]
 
 
 def collect(context) -> dict:

@@ -27,25 +27,30 @@ _FALLBACK = {"config_directory": "/etc/postfix", "queue_directory": "/var/spool/
 # What diagnosis looks at, whether main.cf sets it or not.
 _WANTED = """
     myhostname mydomain myorigin mydestination virtual_mailbox_domains virtual_mailbox_maps virtual_alias_domains virtual_alias_maps relay_domains
-    relay_recipient_maps local_recipient_maps alias_maps alias_database transport_maps sender_dependent_relayhost_maps recipient_canonical_maps sender_canonical_maps canonical_maps
-    mynetworks mynetworks_style relayhost inet_interfaces inet_protocols proxy_interfaces message_size_limit mailbox_size_limit virtual_mailbox_limit
-    queue_minfree maximal_queue_lifetime bounce_queue_lifetime minimal_backoff_time maximal_backoff_time queue_run_delay
-    default_transport relay_transport local_transport virtual_transport mailbox_transport mailbox_command fallback_transport fallback_relay smtp_fallback_relay
-    smtp_bind_address smtp_bind_address6 smtp_address_preference smtpd_milters non_smtpd_milters milter_default_action milter_connect_timeout content_filter
-    smtpd_client_restrictions smtpd_helo_restrictions smtpd_sender_restrictions smtpd_relay_restrictions smtpd_recipient_restrictions smtpd_data_restrictions
-    smtpd_end_of_data_restrictions smtpd_restriction_classes smtpd_sasl_auth_enable smtpd_sasl_type smtpd_sasl_path smtpd_sasl_security_options
-    smtpd_tls_security_level smtpd_tls_auth_only smtpd_tls_cert_file smtpd_tls_key_file smtpd_tls_chain_files smtpd_tls_eccert_file smtpd_tls_eckey_file
-    smtpd_tls_CAfile smtpd_tls_wrappermode smtpd_tls_protocols smtpd_tls_mandatory_protocols tls_server_sni_maps smtp_sasl_auth_enable smtp_sasl_password_maps
-    smtp_tls_security_level smtp_tls_CAfile smtp_tls_CApath smtp_tls_policy_maps smtp_tls_mandatory_protocols soft_bounce defer_transports header_checks body_checks
-    mime_header_checks smtp_header_checks default_process_limit smtpd_client_connection_count_limit smtpd_client_connection_rate_limit smtpd_client_message_rate_limit
-    smtpd_client_auth_rate_limit smtpd_recipient_limit smtpd_hard_error_limit in_flow_delay recipient_delimiter home_mailbox mail_spool_directory virtual_mailbox_base
-    unknown_local_recipient_reject_code unverified_recipient_reject_code compatibility_level maillog_file syslog_facility multi_instance_directories mail_name
+    relay_recipient_maps local_recipient_maps alias_maps alias_database transport_maps sender_dependent_relayhost_maps recipient_canonical_maps
+    sender_canonical_maps canonical_maps mynetworks mynetworks_style relayhost inet_interfaces inet_protocols proxy_interfaces message_size_limit
+    mailbox_size_limit virtual_mailbox_limit queue_minfree maximal_queue_lifetime bounce_queue_lifetime minimal_backoff_time maximal_backoff_time
+    queue_run_delay default_transport relay_transport local_transport virtual_transport mailbox_transport mailbox_command fallback_transport
+    fallback_relay smtp_fallback_relay smtp_bind_address smtp_bind_address6 smtp_address_preference smtpd_milters non_smtpd_milters
+    milter_default_action milter_connect_timeout content_filter smtpd_client_restrictions smtpd_helo_restrictions smtpd_sender_restrictions
+    smtpd_relay_restrictions smtpd_recipient_restrictions smtpd_data_restrictions smtpd_end_of_data_restrictions smtpd_restriction_classes
+    smtpd_sasl_auth_enable smtpd_sasl_type smtpd_sasl_path smtpd_sasl_security_options smtpd_tls_security_level smtpd_tls_auth_only
+    smtpd_tls_cert_file smtpd_tls_key_file smtpd_tls_chain_files smtpd_tls_eccert_file smtpd_tls_eckey_file smtpd_tls_CAfile smtpd_tls_wrappermode
+    smtpd_tls_protocols smtpd_tls_mandatory_protocols tls_server_sni_maps smtp_sasl_auth_enable smtp_sasl_password_maps smtp_tls_security_level
+    smtp_tls_CAfile smtp_tls_CApath smtp_tls_policy_maps smtp_tls_mandatory_protocols soft_bounce defer_transports header_checks body_checks
+    mime_header_checks smtp_header_checks default_process_limit smtpd_client_connection_count_limit smtpd_client_connection_rate_limit
+    smtpd_client_message_rate_limit smtpd_client_auth_rate_limit smtpd_recipient_limit smtpd_hard_error_limit in_flow_delay recipient_delimiter
+    home_mailbox mail_spool_directory virtual_mailbox_base unknown_local_recipient_reject_code unverified_recipient_reject_code compatibility_level
+    maillog_file syslog_facility multi_instance_directories mail_name
 """.split()
 
 # Internal services of a default master.cf, by (service, type); mail stops, hangs or loses TLS without one of them.
-_INTERNAL = [(name, "unix") for name in (
-    "cleanup rewrite qmgr pickup tlsmgr bounce defer trace verify flush proxymap proxywrite smtp relay showq error retry discard local virtual lmtp anvil scache").split()]
-_TRANSPORT_PARAMETERS = ("default_transport", "relay_transport", "local_transport", "virtual_transport", "mailbox_transport", "fallback_transport", "content_filter")
+_INTERNAL = [(name, "unix") for name in """
+    cleanup rewrite qmgr pickup tlsmgr bounce defer trace verify flush proxymap proxywrite smtp relay showq error retry discard local virtual lmtp anvil scache
+""".split()]
+_TRANSPORT_PARAMETERS = (
+    "default_transport", "relay_transport", "local_transport", "virtual_transport", "mailbox_transport", "fallback_transport", "content_filter",
+)
 _DOMAIN_PARAMETERS = {"local": ("mydestination",), "virtual": ("virtual_mailbox_domains", "virtual_alias_domains"), "relay": ("relay_domains",)}
 _CHROOT_FILES = ("resolv.conf", "hosts", "services", "localtime", "nsswitch.conf", "host.conf", "passwd")
 # Without these in the chroot, names do not resolve there.
@@ -64,8 +69,8 @@ _STALE_AFTER = 100
 def _absent() -> dict:
     """The answer of a host without Postfix: every key, empty."""
     nothing = dict.fromkeys(("version", "config_directory", "queue_directory", "data_directory", "mail_owner", "readable", "running_pid"))
-    lists = ("masters", "services_missing", "transports_missing", "unknown_restrictions", "checks", "errors", "warnings", "unused", "duplicates", "maps", "chroot",
-             "addresses", "domains", "other_instances")
+    lists = ("masters", "services_missing", "transports_missing", "unknown_restrictions", "checks", "errors", "warnings", "unused", "duplicates", "maps",
+             "chroot", "addresses", "domains", "other_instances")
     return dict(
         nothing, present=False, settings={}, expanded={}, **{name: [] for name in lists},
         accepts={"local": [], "virtual": [], "relay": [], "complete": True}, sasl={"enabled": False, "type": None, "path": None, "socket": None},
@@ -77,9 +82,11 @@ def _ask(context) -> dict | None:
     if not any(os.path.exists(path) for path in _PROGRAMS):
         return None
     # Side by side: postconf waits while main.cf is fresh from an edit, and sleeps a second before it dies.
-    answers = side_by_side(_ASK_SECONDS + 1, [lambda option=option: context.run("postconf", option, timeout=_ASK_SECONDS) for option in ("-n", "-x", "-M", "-m", "-d")])
+    options = ("-n", "-x", "-M", "-m", "-d")
+    answers = side_by_side(_ASK_SECONDS + 1, [lambda option=option: context.run("postconf", option, timeout=_ASK_SECONDS) for option in options])
     written, everything, services, types, defaults = (answer[0] if answer and answer[0] else Ran(("postconf",), None, timed_out=True) for answer in answers)
-    directory = (parse_main(defaults.out).get("config_directory") or _FALLBACK["config_directory"])
+    default_values = parse_main(defaults.out)
+    directory = clean(default_values.get("config_directory")) or _FALLBACK["config_directory"]
     main_path, master_path = f"{directory}/main.cf", f"{directory}/master.cf"
     main_text = context.read(main_path) or ""
     checks = [{"command": ran.source, "rc": ran.rc, "lines": _without_values(ran.complaints())} for ran in (written, services)]
@@ -89,7 +96,10 @@ def _ask(context) -> dict | None:
         complaints["errors"].append({"source": "postconf", "line": None, "text": "the program is missing"})
     if any(ran.timed_out for ran in (written, everything, services)):
         context.cannot_see("postconf", "no answer in time")
-    default_values = parse_main(defaults.out)
+    if os.geteuid() != 0:
+        for error in [error for error in complaints["errors"] if "Permission denied" in error["text"]]:
+            complaints["errors"].remove(error)
+            context.cannot_see(error["source"], error["text"])
     own = parse_main(written.out) if written.ok else parse_main(main_text)
     values = parse_main(everything.out)
     if not values:
@@ -103,8 +113,8 @@ def _ask(context) -> dict | None:
     for master in masters:
         master["overrides"] = {name: mask(name, expand(value, values)) for name, value in master["overrides"].items()}
     found = {
-        "version": values.get("mail_version"), "main_path": main_path, "master_path": master_path, "main_text_readable": bool(main_text),
-        **{name: values.get(name, fallback) for name, fallback in _FALLBACK.items()},
+        "version": clean(values.get("mail_version"), 40) or None, "main_path": main_path, "master_path": master_path, "main_text_readable": bool(main_text),
+        **{name: clean(values.get(name, fallback)) for name, fallback in _FALLBACK.items()},
         "settings": {name: mask(name, value) for name, value in own.items()},
         "expanded": {name: mask(name, value) for name, value in values.items()},
         "masters": masters,
@@ -116,7 +126,6 @@ def _ask(context) -> dict | None:
     found["maps"] = _references(found)
     known = {error["text"] for error in found["errors"]}
     found["errors"] += [error for error in _refused(found, default_values, main_text) + _unguarded(found) if error["text"] not in known]
-    found["default_names"] = frozenset(default_values)
     return found
 
 
@@ -152,7 +161,8 @@ def _refused(found: dict, defaults: dict, main_text: str) -> list:
         known = any(parameter in error["text"] for error in found["errors"])
         if name and not known and _is_unknown(look, name):
             what = "group" if parameter == "setgid_group" else "user"
-            errors.append({"source": found["main_path"], "line": line_of(parameter, main_text), "text": clean(f"parameter {parameter}: unknown {what} name value: {name}")})
+            text = clean(f"parameter {parameter}: unknown {what} name value: {name}")
+            errors.append({"source": found["main_path"], "line": line_of(parameter, main_text), "text": text})
     return errors
 
 
@@ -201,11 +211,14 @@ def _references(found: dict) -> list:
             for (kind, path), entry in named.items()]
 
 
-def _modified(path: str) -> int | None:
+def _seen(path: str) -> tuple:
+    """``(exists, mtime)``: both None where we may not look."""
     try:
-        return int(os.stat(path).st_mtime)
+        return True, int(os.stat(path).st_mtime)
+    except PermissionError:
+        return None, None
     except OSError:
-        return None
+        return False, None
 
 
 def _readable(path: str, owner) -> bool | None:
@@ -228,17 +241,16 @@ def describe_map(reference: dict, types: list, owner, now: float) -> dict | None
     if not path.startswith("/") or not (kind in COMPILED or kind in PLAIN or kind in BACKENDS):
         return None
     compiled = path + COMPILED[kind] if kind in COMPILED else None
-    source_time, compiled_time = _modified(path), _modified(compiled) if compiled else None
-    used = compiled or path
-    exists = (compiled_time if compiled else source_time) is not None
+    source_exists, source_time = _seen(path)
+    compiled_exists, compiled_time = _seen(compiled) if compiled else (None, None)
+    used, used_exists = (compiled, compiled_exists) if compiled else (path, source_exists)
     return {
-        "parameter": reference["parameter"], "type": kind, "path": clean(path),
+        "parameter": clean(reference["parameter"]), "type": kind, "path": clean(path),
         "secret": kind in BACKENDS or "password" in reference["parameter"],
-        "source_exists": source_time is not None, "compiled_path": clean(compiled) if compiled else None,
-        "compiled_exists": None if compiled is None else compiled_time is not None,
-        "readable": _readable(used, owner if reference["proxied"] else None) if exists else False,
+        "source_exists": source_exists, "compiled_path": clean(compiled) if compiled else None, "compiled_exists": compiled_exists,
+        "readable": _readable(used, owner if reference["proxied"] else None) if used_exists else used_exists,
         "source_mtime_epoch": source_time, "compiled_mtime_epoch": compiled_time,
-        "stale": bool(compiled_time and source_time and source_time > compiled_time and source_time < now - _STALE_AFTER),
+        "stale": bool(compiled_time and source_time and compiled_time < source_time < now - _STALE_AFTER),
         "supported": kind in types if types else None,
         "lookup": None, "text": "",
         "source": f"ls -l {clean(used)}",
@@ -326,7 +338,8 @@ def _chroot(context, found: dict) -> list:
         if not os.path.exists(system) or not (os.path.exists(copy) or name in _CHROOT_NEEDED):
             continue
         ours, theirs = context.read(system), context.read(copy)
-        compared.append({"path": copy, "system_path": system, "missing": theirs is None, "differs": ours is not None and ours != theirs, "source": f"diff {system} {copy}"})
+        differs = ours is not None and ours != theirs
+        compared.append({"path": copy, "system_path": system, "missing": theirs is None, "differs": differs, "source": f"diff {system} {copy}"})
     return compared
 
 
@@ -340,7 +353,7 @@ def _addresses(found: dict) -> list:
         host = master["service"].rpartition(":")[0].strip("[]")
         if master["type"] == "inet" and host:
             named.append((f"{master['service']}/inet", host))
-    return [{"parameter": name, "address": clean(address, 100), "local": _is_local(address)} for name, address in dict.fromkeys(named)]
+    return [{"parameter": clean(name), "address": clean(address, 100), "local": _is_local(address)} for name, address in dict.fromkeys(named)]
 
 
 def _is_local(address: str) -> bool | None:
@@ -364,7 +377,7 @@ def _transports_missing(found: dict, table: list) -> list:
     named = [(scope + name, values.get(name, "")) for scope, values in [("", found["expanded"])] + list(_scopes(found))[1:] for name in _TRANSPORT_PARAMETERS]
     missing = []
     for parameter, route in named + [("transport_maps", route) for _domain, route in table]:
-        entry = {"parameter": parameter, "transport": clean(route.partition(":")[0].strip(), 64)}
+        entry = {"parameter": clean(parameter), "transport": clean(route.partition(":")[0].strip(), 64)}
         if known and entry["transport"] and entry["transport"] not in known and entry not in missing:
             missing.append(entry)
     return missing[:50]
@@ -376,7 +389,7 @@ def _unknown_restrictions(found: dict) -> list:
     for scope, values in [("", found["expanded"])] + list(_scopes(found))[1:]:
         for name, value in sorted(values.items()):
             listed = name in classes or re.match(r"smtpd_(?:client|helo|sender|relay|recipient|data|end_of_data)_restrictions$", name)
-            unknown += [{"parameter": scope + name, "name": clean(word, 64)} for word in (unknown_restrictions(value, classes) if listed else [])]
+            unknown += [{"parameter": clean(scope + name), "name": clean(word, 64)} for word in (unknown_restrictions(value, classes) if listed else [])]
     return unknown
 
 
@@ -389,8 +402,8 @@ def _sasl(found: dict) -> dict:
     path = values.get("smtpd_sasl_path", "")
     plain = path[5:] if path.startswith("unix:") else path
     dovecot = values.get("smtpd_sasl_type") == "dovecot" and plain and not path.startswith("inet:")
-    return {"enabled": bool(asking), "type": values.get("smtpd_sasl_type"), "path": path,
-            "socket": socket_path(plain, found["queue_directory"], server["chroot"]) if dovecot else None}
+    return {"enabled": bool(asking), "type": clean(values.get("smtpd_sasl_type")) or None, "path": clean(path),
+            "socket": clean(socket_path(plain, found["queue_directory"], server["chroot"])) if dovecot else None}
 
 
 def syslog_files(text: str) -> list:
@@ -409,7 +422,8 @@ def _log(context, found: dict) -> dict:
         texts += [context.read(f"/etc/rsyslog.d/{name}") or "" for name in sorted(os.listdir("/etc/rsyslog.d"))[:50] if name.endswith(".conf")]
     except OSError:
         pass
-    return {"facility_files": list(dict.fromkeys(path for text in texts for path in syslog_files(text))), "maillog_file": found["expanded"].get("maillog_file") or None}
+    files = list(dict.fromkeys(clean(path) for text in texts for path in syslog_files(text)))
+    return {"facility_files": files, "maillog_file": clean(found["expanded"].get("maillog_file")) or None}
 
 
 def collect(context) -> dict:
@@ -433,10 +447,11 @@ def collect(context) -> dict:
     return dict(
         _absent(),
         present=True,
-        **{name: found[name] for name in ("version", "config_directory", "queue_directory", "data_directory", "mail_owner", "masters", "checks", "errors", "warnings",
-                                          "unused", "duplicates", "readable")},
-        settings={name: clean(value, 2000) for name, value in found["settings"].items()},
-        expanded={name: clean(found["expanded"][name], 2000) for name in sorted(set(_WANTED) | set(found["settings"])) if name in found["expanded"]},
+        **{name: found[name] for name in ("version", "config_directory", "queue_directory", "data_directory", "mail_owner", "masters", "checks", "errors",
+                                          "warnings", "unused", "duplicates", "readable")},
+        settings={clean(name, 100): clean(value, 2000) for name, value in found["settings"].items()},
+        expanded={clean(name, 100): clean(found["expanded"][name], 2000)
+                  for name in sorted(set(_WANTED) | set(found["settings"])) if name in found["expanded"]},
         services_missing=[name for name, kind in _INTERNAL if (name, kind) not in present] if found["masters"] else [],
         transports_missing=_transports_missing(found, routes(found, context.read)),
         unknown_restrictions=_unknown_restrictions(found),
@@ -446,7 +461,7 @@ def collect(context) -> dict:
         domains=domains(context),
         accepts=accepts,
         sasl=_sasl(found),
-        other_instances=words(found["expanded"].get("multi_instance_directories", "")),
+        other_instances=[clean(path) for path in words(found["expanded"].get("multi_instance_directories", ""))],
         running_pid=master.pid if master else None,
         log=_log(context, found),
     )

@@ -87,8 +87,10 @@ KNOWN = (
     Service("web", "apache", ("apache2.service", "httpd.service"), ("apache2", "httpd")),
 )
 
-_PROPERTIES = ("Id", "Names", "LoadState", "ActiveState", "SubState", "UnitFileState", "Type", "Result", "NRestarts", "MainPID", "ExecMainStatus", "ConditionResult",
-               "ConditionTimestampMonotonic", "ActiveEnterTimestampMonotonic", "InactiveEnterTimestampMonotonic")
+_PROPERTIES = """
+    Id Names LoadState ActiveState SubState UnitFileState Type Result NRestarts MainPID ExecMainStatus
+    ConditionResult ConditionTimestampMonotonic ActiveEnterTimestampMonotonic InactiveEnterTimestampMonotonic
+""".split()
 _ENABLED = ("enabled", "enabled-runtime", "static", "generated", "alias", "indirect", "linked", "transient")
 _STOPPED = "Tt"
 _DEAD = "ZX"
@@ -210,6 +212,14 @@ def _listening(service: Service, listening: dict, members: list) -> bool | None:
     return any(entry["port"] in service.ports and (entry["pid"] is None or entry["pid"] in own) for entry in listening["tcp"])
 
 
+def _told(name: str, block: dict, enabled: str | None) -> str:
+    """What systemd says of a unit, in words; nothing without one."""
+    if not block:
+        return ""
+    state = f"{block.get('ActiveState')} ({block.get('SubState')}), result {block.get('Result')}, exit status {block.get('ExecMainStatus')}"
+    return f"{name}: load {block.get('LoadState')}, file {enabled}, {state}, "
+
+
 def _entry(service: Service, blocks: dict, by_unit: dict, clock: tuple, needed: bool) -> dict | None:
     block = _choose(service, blocks)
     units = {unit for unit in service.units if blocks.get(unit, {}).get("LoadState") == "loaded"} or set(service.units[:1])
@@ -223,7 +233,7 @@ def _entry(service: Service, blocks: dict, by_unit: dict, clock: tuple, needed: 
     if running and masters:
         # The oldest process that bears its name: a unit does not know of a daemon that was started by hand.
         entered = _processes.started(min(masters, key=lambda process: process.start))
-    name = block.get("Id") or service.units[0]
+    name = clean(block.get("Id")) or service.units[0]
     main = block.get("MainPID", "0")
     return {
         "role": service.role, "name": service.name, "unit": name, "present": True, "running": running,
@@ -232,9 +242,7 @@ def _entry(service: Service, blocks: dict, by_unit: dict, clock: tuple, needed: 
         "since": iso(entered), "since_epoch": int(entered) if entered else None, "restarts": int(block.get("NRestarts") or 0),
         "main_pid": int(main) if main not in ("", "0") else masters[0].pid if masters else None,
         "processes": len(members), "stopped_processes": sum(process.state in _STOPPED for process in members), "listening": None,
-        "source": f"systemctl status {name}" if block else "ps ax",
-        "text": clean(f"{name}: load {block.get('LoadState')}, file {enabled}, {block.get('ActiveState')} ({block.get('SubState')}), result {block.get('Result')}, "
-                      f"exit status {block.get('ExecMainStatus')}, {len(members)} processes" if block else f"{len(members)} processes"),
+        "source": f"systemctl status {name}" if block else "ps ax", "text": clean(_told(name, block, enabled) + f"{len(members)} processes"),
         "_members": members,
     }
 
@@ -294,8 +302,10 @@ def _failed_units(context) -> list:
     if not names:
         return []
     shown = context.run("systemctl", "show", "--no-pager", "-p", "Id,Description,Result,ExecMainStatus,LoadState,Requires", *names, timeout=5)
-    return [{"unit": clean(block.get("Id")), "result": block.get("Result"), "source": f"systemctl status {clean(block.get('Id'))}",
-             "text": clean(f"{block.get('Description')}: result {block.get('Result')}, exit status {block.get('ExecMainStatus')}")} for block in parse_show(shown.out)]
+    return [{
+        "unit": clean(block.get("Id")), "result": block.get("Result"), "source": f"systemctl status {clean(block.get('Id'))}",
+        "text": clean(f"{block.get('Description')}: result {block.get('Result')}, exit status {block.get('ExecMainStatus')}"),
+    } for block in parse_show(shown.out)]
 
 
 def collect(context) -> dict:

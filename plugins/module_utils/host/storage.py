@@ -43,14 +43,22 @@ def measures(state: os.statvfs_result) -> dict:
     }
 
 
+def _resolved(path: str) -> str:
+    """A path without links, as mount points are; as it is when it does not answer."""
+    try:
+        return within(_PATIENCE / 2, os.path.realpath, path)
+    except (OSError, TimeoutError):
+        return path
+
+
 def role_paths(context) -> dict:
     """``{role: [paths]}``: what must be writable for mail to move and be seen."""
     place = _mailstore.store(context)
     logs = [os.path.dirname(path) for name, path in _mail.imap_settings(context).items() if name in ("log_path", "info_log_path") and path.startswith("/")]
     spool = _mail.spool(context) or ("/var/spool/exim4" if os.path.isdir("/var/spool/exim4") else None)
     return {
-        "spool": [spool] if spool else [], "mailstore": [place.root] if place else [], "log": ["/var/log"] + logs,
-        "root": ["/"], "tmp": ["/tmp", "/var/tmp"], "config": ["/etc"],
+        "spool": [_resolved(spool)] if spool else [], "mailstore": [_resolved(place.root)] if place else [],
+        "log": [_resolved(path) for path in ["/var/log"] + logs], "root": ["/"], "tmp": ["/tmp", "/var/tmp"], "config": ["/etc"],
     }
 
 
@@ -132,12 +140,13 @@ def _mailstore_facts(context, known: list, listed: list) -> tuple:
     if place is None:
         return facts, []
     facts.update(root=clean(place.root), source=place.source, exists=os.path.isdir(place.root))
-    named = [item.mount for item in listed if item.mount != "/" and (below(place.root, item.mount) or below(item.mount, place.root))]
+    root = _resolved(place.root)
+    named = [item.mount for item in listed if item.mount != "/" and (below(root, item.mount) or below(item.mount, root))]
     if named:
         facts.update(fstab_says_mount=True, mounted=all(any(mount.mount == path for mount in known) for path in named))
     if not facts["exists"]:
         return facts, []
-    facts["st_dev_differs_from_parent"] = os.stat(place.root).st_dev != os.stat(os.path.dirname(place.root) or "/").st_dev
+    facts["st_dev_differs_from_parent"] = os.stat(root).st_dev != os.stat(os.path.dirname(root)).st_dev
     if facts["st_dev_differs_from_parent"]:
         state = os.statvfs(place.root)
         facts["bytes"] = (state.f_blocks - state.f_bfree) * state.f_frsize

@@ -16,7 +16,7 @@ import re
 # "Nov 23 20:51:07", "2026-11-23T20:51:07.123456+00:00" (or with a space), the journal's "1795467067.123456".
 _STAMP = rb"\n(?:[A-Z].{14}|[0-9]{4}-.{14}[^ ]{0,16}|[0-9]{9,10}\.[0-9]{6})"
 # "STAMP host postfix/smtpd[123]: ", then the queue id.
-_POSTFIX_HEAD = _STAMP + rb" [^ ]* postfix[^[]{1,24}\[[0-9]*\]: (?:[0-9A-Za-z]*: )?"
+_POSTFIX_HEAD = _STAMP + rb" [^ ]* postfix[^[]{1,24}\[[0-9]*\]: (?:[^:]{1,20}: )?"
 _POSTFIX_TAILS = (
     rb"connect from [^\n]*\]\n",
     rb"disconnect from ",

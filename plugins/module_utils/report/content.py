@@ -8,7 +8,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.report.words import
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 _TOUCHES_MAIL = {"inbound", "outbound", "delivery", "local"}
-_RANK = {"none.healthy": "head_healthy", "none.unknown": "head_no_cause"}
+_HEADINGS = {"none.healthy": "head_healthy", "none.unknown": "head_no_cause"}
 
 
 def word(kind: str, name: object, language: str) -> str:
@@ -58,9 +58,17 @@ def scope(diagnosis: dict, language: str) -> list:
     found = diagnosis["scope"]
     parts = [word("scope", found["kind"], language)]
     parts.append(", ".join(word("service", name, language) for name in found.get("services") or []))
-    parts.append(few(found.get("hosts") or []))
+    parts.append(say("on_host", language, host=few(found["hosts"])) if found.get("hosts") else "")
     parts.append(few(found.get("users") or []))
     return [part for part in parts if part]
+
+
+def next_step(diagnosis: dict, language: str) -> tuple:
+    """``(words, commands)`` of what to do now; words that the first cause's remedies say already are left out."""
+    following = diagnosis.get("next") or {}
+    words = clean(in_language(following, language), 600)
+    said = {clean(in_language(remedy.get("summary"), language), 600) for remedy in diagnosis["causes"][0].get("remedies", [])}
+    return "" if words in said else words, [clean(command, 600) for command in following.get("commands") or []]
 
 
 def few(items: list, most: int = 4) -> str:
@@ -81,14 +89,26 @@ def standing(cause: dict, causes: list, language: str) -> str:
     if cause.get("since"):
         parts.append(say("since", language, time=moment(cause["since"])))
     parent = next((other for other in causes if cause["id"] in other.get("explains", ()) and other is not cause), None)
-    if not cause.get("root") and not cause["id"].startswith("none."):
+    if not cause.get("root") and is_cause(cause):
         parts.append(say("follows", language, cause=parent["id"]) if parent else say("hint", language))
     return ", ".join(parts)
 
 
+def brief(cause: dict, causes: list, language: str) -> str:
+    """What a further cause is, in a word or two: a consequence, a hint, or how sure it is."""
+    if cause.get("root"):
+        return say("sure", language, percent=round(100 * cause["confidence"]))
+    return say("consequence" if any(cause["id"] in other.get("explains", ()) for other in causes) else "hint", language)
+
+
 def heading(cause: dict, language: str) -> str:
     """What the first finding is: a root cause, or that there is none."""
-    return say(_RANK.get(cause["id"], "head_cause"), language)
+    return say(_HEADINGS.get(cause["id"], "head_cause"), language)
+
+
+def is_cause(cause: dict) -> bool:
+    """Whether it is a cause, and not the statement that there is none."""
+    return cause["id"] not in _HEADINGS
 
 
 def place(evidence: dict) -> str:
@@ -103,6 +123,21 @@ def probe_result(probe: dict, language: str) -> str:
     if probe.get("step"):
         return say("fails_at", language, step=clean(probe["step"], 40), outcome=clean(probe.get("outcome"), 40))
     return say("fails", language, outcome=clean(probe.get("outcome"), 40))
+
+
+def probe_words(probe: dict) -> str:
+    """What the server said: where it failed its last answer, else its greeting."""
+    said = (probe.get("banner") or probe.get("answer")) if probe.get("ok") else (probe.get("answer") or probe.get("banner"))
+    return clean(said, 200)
+
+
+def by_area(causes: list) -> dict:
+    """``{area: "name, name"}`` of a list of ``{id}``."""
+    areas: dict = {}
+    for item in causes:
+        area, _dot, name = clean(item["id"], 80).partition(".")
+        areas.setdefault(area, []).append(name)
+    return {area: ", ".join(names) for area, names in areas.items()}
 
 
 def probes_in_order(diagnosis: dict) -> list:

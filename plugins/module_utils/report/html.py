@@ -30,7 +30,7 @@ ul, ol { padding-left: 1.25rem; } li { margin: .4rem 0; }
 pre { padding: .75rem; background: var(--card); border: 1px solid var(--line); border-radius: .35rem; white-space: pre-wrap; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .9rem; overflow-wrap: normal; }
 th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
-td { max-width: 24rem; min-width: 5rem; overflow-wrap: anywhere; }
+td { max-width: 24rem; min-width: 5rem; overflow-wrap: break-word; }
 tr.bad td:first-child { border-left: .25rem solid var(--bad); } summary { cursor: pointer; padding: .35rem 0; font-weight: 600; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1rem; margin: 1rem 0; } dt { color: var(--soft); } dd { margin: 0; }
 @media (max-width: 36rem) { dl { grid-template-columns: 1fr; gap: 0 1rem; } dd { margin-bottom: .5rem; } .card { padding: .25rem .85rem .75rem; } }
@@ -109,8 +109,9 @@ def _overview(diagnosis: dict, language: str) -> str:
 
 
 def _cause(cause: dict, causes: list, language: str) -> str:
-    parts = [element("p", text(content.title(cause, language)), "lead")]
-    if not cause["id"].startswith("none."):
+    parts = []
+    if content.is_cause(cause):
+        parts.append(element("p", text(content.title(cause, language)), "lead"))
         parts.append(element("p", f"{text(cause['id'])}: {text(content.standing(cause, causes, language))}", "soft"))
     if in_language(cause.get("explanation"), language):
         parts.append(element("p", text(in_language(cause["explanation"], language))))
@@ -140,12 +141,12 @@ def _remedy(remedy: dict, language: str) -> str:
 
 
 def _next(diagnosis: dict, language: str) -> str:
-    following, parts = diagnosis.get("next") or {}, []
+    parts = []
+    words, commands = content.next_step(diagnosis, language)
     if diagnosis.get("advice"):
         parts += [element("h2", say("head_advice", language)), items([text(in_language(item, language)) for item in diagnosis["advice"]])]
-    if in_language(following, language) or following.get("commands"):
-        parts += [element("h2", say("head_next", language)), element("p", text(in_language(following, language)))]
-        parts += [element("pre", text(command)) for command in following.get("commands") or []]
+    if words or commands:
+        parts += [element("h2", say("head_next", language)), element("p", text(words))] + [element("pre", text(command)) for command in commands]
     return "\n".join(parts)
 
 
@@ -172,16 +173,16 @@ def _changes(diagnosis: dict, language: str) -> str:
 
 def _probes(diagnosis: dict, language: str) -> str:
     rows = [(not probe.get("ok"), [probe.get("host"), probe.get("id"), probe.get("vantage"), content.probe_result(probe, language),
-                                   clean(probe.get("answer") or probe.get("banner"), 200)]) for probe in content.probes_in_order(diagnosis)]
+                                   content.probe_words(probe)]) for probe in content.probes_in_order(diagnosis)]
     heads = [say(name, language) for name in ("host", "probe", "from", "result", "answer")]
     return element("h2", say("head_probes", language)) + table(heads, rows, language)
 
 
 def _ruled_out(diagnosis: dict, language: str) -> str:
     found = diagnosis.get("ruled_out") or []
-    said = element("p", say("ruled_out_count", language, count=len(found)))
-    names = element("p", text(", ".join(item["id"] for item in found), 20000), "soft") if found else ""
-    return element("h2", say("head_ruled_out", language)) + (folded(say("ruled_out_count", language, count=len(found)), names) if found else said)
+    count = say("ruled_out_count", language, count=len(found))
+    areas = items([f"{text(area)}: {text(names, 4000)}" for area, names in content.by_area(found).items()])
+    return element("h2", say("head_ruled_out", language)) + (folded(count, areas) if found else element("p", count))
 
 
 def _not_visible(diagnosis: dict, language: str) -> str:
@@ -193,7 +194,7 @@ def _not_visible(diagnosis: dict, language: str) -> str:
 
 
 def _run(diagnosis: dict, language: str) -> str:
-    times = {name: content.moment(diagnosis.get(name)) for name in ("started", "finished")}
+    times = {name: clean(diagnosis.get(name), 40) for name in ("started", "finished")}
     parts = [say("run_times", language, run=clean(diagnosis["run_id"], 80), **times)]
     if diagnosis.get("severity_rule"):
         parts.append(say("severity_rule", language, rule=diagnosis["severity_rule"]))

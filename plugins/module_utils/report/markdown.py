@@ -14,7 +14,10 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 def text(value: object, limit: int = 600) -> str:
     """Text from anywhere as Markdown that shows it and does nothing: no tag, link, code, emphasis, table cell or formula."""
     escaped = re.sub(r"[&<>]", lambda match: _ENTITIES[match.group()], clean(value, limit))
-    escaped = re.sub(r"([\\`*_{}\[\]|~#$])", r"\\\1", escaped)
+    # An underscore inside a word is no emphasis.
+    escaped = re.sub(r"([\\`*{}\[\]|~#$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))", r"\\\1", escaped)
+    # What begins a list, a heading or a table's rule where it stands first.
+    escaped = re.sub(r"^(\d{0,9})([-+=:.)])", r"\1\\\2", escaped)
     # Web addresses become links by themselves where they are not broken up.
     return re.sub(r"(?i)\b(https?|ftp|mailto|xmpp):|\b(www)\.", lambda match: f"{match.group(1)}\\:" if match.group(1) else f"{match.group(2)}\\.", escaped)
 
@@ -67,8 +70,8 @@ def _overview(diagnosis: dict, language: str) -> list:
 
 
 def _cause(cause: dict, causes: list, language: str, named: bool = False) -> list:
-    lines = [] if named else [f"**{text(content.title(cause, language))}**", ""]
-    if not cause["id"].startswith("none."):
+    lines = [] if named or not content.is_cause(cause) else [f"**{text(content.title(cause, language))}**", ""]
+    if content.is_cause(cause):
         lines += [f"{text(cause['id'])}: {text(content.standing(cause, causes, language))}", ""]
     if in_language(cause.get("explanation"), language):
         lines += [text(in_language(cause["explanation"], language)), ""]
@@ -101,12 +104,13 @@ def _remedies(cause: dict, language: str) -> list:
 
 
 def _next(diagnosis: dict, language: str) -> list:
-    following, lines = diagnosis.get("next") or {}, []
+    lines = []
+    words, commands = content.next_step(diagnosis, language)
     if diagnosis.get("advice"):
         lines += [f"## {say('head_advice', language)}", ""] + [f"- {text(in_language(item, language))}" for item in diagnosis["advice"]] + [""]
-    if in_language(following, language) or following.get("commands"):
-        lines += [f"## {say('head_next', language)}", "", text(in_language(following, language)), ""]
-        for command in following.get("commands") or []:
+    if words or commands:
+        lines += [f"## {say('head_next', language)}", ""] + ([text(words), ""] if words else [])
+        for command in commands:
             lines += code(command) + [""]
     return lines
 
@@ -135,7 +139,7 @@ def _changes(diagnosis: dict, language: str) -> list:
 
 def _probes(diagnosis: dict, language: str) -> list:
     rows = [[text(probe.get("host")), text(probe.get("id")), text(probe.get("vantage")), text(content.probe_result(probe, language)),
-             text(probe.get("answer") or probe.get("banner"), 200)] for probe in content.probes_in_order(diagnosis)]
+             text(content.probe_words(probe))] for probe in content.probes_in_order(diagnosis)]
     heads = [say(name, language) for name in ("host", "probe", "from", "result", "answer")]
     return [f"## {say('head_probes', language)}", ""] + table(heads, rows, language)
 
@@ -143,7 +147,7 @@ def _probes(diagnosis: dict, language: str) -> list:
 def _ruled_out(diagnosis: dict, language: str) -> list:
     found = diagnosis.get("ruled_out") or []
     lines = [f"## {say('head_ruled_out', language)}", "", say("ruled_out_count", language, count=len(found)), ""]
-    return lines + ([text(", ".join(item["id"] for item in found), 20000), ""] if found else [])
+    return lines + [f"- {text(area)}: {text(names, 4000)}" for area, names in content.by_area(found).items()] + [""]
 
 
 def _not_visible(diagnosis: dict, language: str) -> list:
@@ -155,7 +159,7 @@ def _not_visible(diagnosis: dict, language: str) -> list:
 
 
 def _run(diagnosis: dict, language: str) -> list:
-    times = {name: content.moment(diagnosis.get(name)) for name in ("started", "finished")}
+    times = {name: clean(diagnosis.get(name), 40) for name in ("started", "finished")}
     lines = [f"## {say('head_run', language)}", "", text(say("run_times", language, run=clean(diagnosis["run_id"], 80), **times)), ""]
     if diagnosis.get("severity_rule"):
         lines += [text(say("severity_rule", language, rule=diagnosis["severity_rule"])), ""]

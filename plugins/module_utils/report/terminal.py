@@ -12,7 +12,7 @@ _LEAST_WIDTH = 40
 _COLOURS = {"outage": "41;97", "degraded": "43;30", "healthy": "42;30", "unknown": "45;97"}
 _LABEL_COLOURS = {"label_never": "31", "label_do": "32"}
 # From generous to bare: pieces of evidence, lines of explanation, further causes. The first that fits is taken.
-_MEASURES = ((3, 3, 4), (3, 2, 3), (2, 2, 3), (2, 2, 1), (2, 1, 1), (1, 1, 1), (1, 1, 0), (1, 0, 0))
+_MEASURES = ((3, 3, 4), (2, 3, 4), (2, 3, 2), (2, 3, 1), (2, 2, 1), (1, 2, 1), (1, 1, 1), (1, 1, 0), (1, 0, 0))
 
 
 def columns(text: str) -> int:
@@ -86,7 +86,7 @@ def summary(diagnosis: dict, language: str = "en", width: int = 80, colour: bool
 
 def _lines(diagnosis, language, width, colour, report, evidence, explanation, others) -> list:
     screen = _Screen(language, width, colour)
-    first, rest = diagnosis["causes"][0], diagnosis["causes"][1:]
+    first = diagnosis["causes"][0]
     sound = first["id"] == "none.healthy"
     _headline(screen, diagnosis)
     screen.add("label_mail", " ".join(content.impact(diagnosis, language)), 3)
@@ -99,13 +99,13 @@ def _lines(diagnosis, language, width, colour, report, evidence, explanation, ot
         screen.gap()
         _cause(screen, first, diagnosis["causes"], evidence, explanation)
         _what_to_do(screen, diagnosis, first)
-    _others(screen, rest, others, "label_risks" if sound else "label_also")
+    _others(screen, diagnosis["causes"], others, "label_risks" if sound else "label_also")
     unseen = diagnosis.get("not_visible") or []
     if len(unseen) == 1:
         screen.add("label_unseen", say("unseen_one", language, what=clean(unseen[0])), 1)
     elif unseen:
         screen.add("label_unseen", say("unseen_count", language, count=len(unseen)), 1)
-    _next(screen, diagnosis, first)
+    _next(screen, diagnosis)
     screen.add("label_report", report, 3)
     return screen.lines
 
@@ -116,7 +116,7 @@ def _headline(screen: _Screen, diagnosis: dict) -> None:
     word = f" {content.word('verdict', verdict, language)} "
     parts = [content.word("about", verdict, language)]
     if diagnosis["severity"] != "none":
-        parts = [content.word("severity", diagnosis["severity"], language), content.word("scope", diagnosis["scope"]["kind"], language)]
+        parts = [content.word("severity", diagnosis["severity"], language)]
         if diagnosis["impact"].get("since"):
             parts.append(say("since", language, time=content.moment(diagnosis["impact"]["since"])))
         if diagnosis.get("confirmed") is False:
@@ -126,7 +126,7 @@ def _headline(screen: _Screen, diagnosis: dict) -> None:
 
 
 def _cause(screen: _Screen, cause: dict, causes: list, evidence: int, explanation: int) -> None:
-    standing = "" if cause["id"].startswith("none.") else f" ({content.standing(cause, causes, screen.language)})"
+    standing = "" if not content.is_cause(cause) else f" ({content.standing(cause, causes, screen.language)})"
     screen.add("label_cause", content.title(cause, screen.language) + standing)
     if explanation:
         screen.add("", in_language(cause.get("explanation"), screen.language), explanation)
@@ -148,19 +148,16 @@ def _what_to_do(screen: _Screen, diagnosis: dict, cause: dict) -> None:
 
 
 def _others(screen: _Screen, causes: list, most: int, label: str) -> None:
-    for number, cause in enumerate(causes[:most]):
-        screen.add("" if number else label, f"{content.title(cause, screen.language)} ({content.standing(cause, causes, screen.language)})", 1)
-    left = len(causes) - most
+    for number, cause in enumerate(causes[1:most + 1]):
+        standing = f" ({content.brief(cause, causes, screen.language)})"
+        screen.add("" if number else label, cut(content.title(cause, screen.language), screen.width - screen.indent - columns(standing)) + standing, 1)
+    left = len(causes) - 1 - most
     if left > 0:
         screen.add("" if most else label, say("more_causes", screen.language, count=left), 1)
 
 
-def _next(screen: _Screen, diagnosis: dict, cause: dict) -> None:
-    """What to do now and its command. Words that the remedy has said already are not said again."""
-    following = diagnosis.get("next") or {}
-    words = in_language(following, screen.language)
-    said = {in_language(remedy.get("summary"), screen.language) for remedy in cause.get("remedies", [])}
-    entries = [] if words in said else [words]
-    entries += [f"$ {command}" for command in (following.get("commands") or [])[:2]]
-    for number, entry in enumerate(entry for entry in entries if entry):
+def _next(screen: _Screen, diagnosis: dict) -> None:
+    """What to do now and its command."""
+    words, commands = content.next_step(diagnosis, screen.language)
+    for number, entry in enumerate(([words] if words else []) + [f"$ {command}" for command in commands[:2]]):
         screen.add("" if number else "label_next", entry)

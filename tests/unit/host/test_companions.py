@@ -64,7 +64,8 @@ def test_a_policy_service_is_found_in_lists_braces_and_restriction_classes():
         smtpd_restriction_classes="grey", grey="check_policy_service inet:127.0.0.1:10023",
         smtpd_recipient_restrictions="permit_mynetworks, reject_unauth_destination, check_policy_service unix:private/policyd-spf, "
                                      "check_policy_service { inet:192.0.2.9:12340, timeout=10s, default_action=DUNNO }")
-    assert set(found) >= {("policy", "inet", "127.0.0.1:10023"), ("policy", "unix", "/var/spool/postfix/private/policyd-spf"), ("policy", "inet", "192.0.2.9:12340")}
+    assert set(found) >= {("policy", "inet", "127.0.0.1:10023"), ("policy", "unix", "/var/spool/postfix/private/policyd-spf"),
+                          ("policy", "inet", "192.0.2.9:12340")}
 
 
 @pytest.mark.parametrize("path, place", [
@@ -93,9 +94,11 @@ def test_delivery_and_filters_are_found_behind_their_transport(name, value, plac
     assert place in of_postfix(**{name: value})
 
 
-@pytest.mark.parametrize("name, value", [("virtual_transport", "dovecot"), ("relay_transport", "smtp:[relay.example.test]:25"), ("local_transport", "local:$myhostname")])
-def test_a_pipe_a_relay_and_local_delivery_are_no_companions(name, value):
-    assert not any(role == "lmtp" for role, _kind, _address in of_postfix(**{name: value}))
+@pytest.mark.parametrize("name, value", [
+    ("virtual_transport", "dovecot"), ("relay_transport", "smtp:example.test"), ("default_transport", "smtp:[relay.example.test]"),
+    ("local_transport", "local:x")])
+def test_a_pipe_a_domain_a_smart_host_and_local_delivery_are_no_companions(name, value):
+    assert not any(role in ("lmtp", "transport") for role, _kind, _address in of_postfix(**{name: value}))
 
 
 @pytest.mark.parametrize("kind, text, place", [
@@ -319,7 +322,8 @@ def test_all_are_asked_side_by_side_and_one_that_never_comes_back_is_a_timeout(m
     monkeypatch.setattr(companions, "_PATIENCE", -0.7)
     monkeypatch.setattr(companions, "_look", slow)
     monkeypatch.setattr(companions.postfix, "settings", lambda context: None)
-    items = [{"role": "milter", "protocol": "milter", "service": None, "used_by": "x", "kind": "inet", "address": address, "asker": "mta"} for address in ("a:1", "b:2")]
+    item = {"role": "milter", "protocol": "milter", "service": None, "used_by": "x", "kind": "inet", "asker": "mta"}
+    items = [dict(item, address=address) for address in ("a:1", "b:2")]
     context = Context()
     context.once("endpoints", lambda: items)
     began = time.monotonic()
@@ -349,7 +353,12 @@ def test_the_second_address_of_a_name_is_tried(monkeypatch):
         assert companions.ask(kind, f"two.example.test:{port}", "lmtp", 1)["connect"] == "ok"
 
 
-TABLE = "# comment\nexample.test   lmtp:inet:[store.example.test]:24\nrelayed.test smtp:[relay.example.test]\nother.test smtp:[other.example.test]\nmx.test smtp:mx.test\n"
+TABLE = """# comment
+example.test   lmtp:inet:[store.example.test]:24
+relayed.test smtp:[relay.example.test]
+other.test smtp:[other.example.test]
+mx.test smtp:mx.test
+"""
 
 
 def test_the_routes_of_our_own_domains_are_companions_and_others_are_not():
@@ -386,7 +395,8 @@ UNIX = (FIXTURES / "proc-net-unix.txt").read_text()
 
 
 @pytest.mark.parametrize("path, listening", [
-    ("/var/spool/postfix/private/auth", True), ("/var/spool/postfix/private/tlsmgr", True), ("/var/spool/postfix/private/nothing", False), ("/run/dovecot/lmtp", True)])
+    ("/var/spool/postfix/private/auth", True), ("/var/spool/postfix/private/tlsmgr", True), ("/var/spool/postfix/private/nothing", False),
+    ("/run/dovecot/lmtp", True)])
 def test_everybody_may_see_whether_a_process_listens_at_a_path(path, listening):
     assert companions.listens(path, UNIX) is listening
 

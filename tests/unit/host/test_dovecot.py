@@ -27,7 +27,8 @@ def test_blocks_become_dotted_names():
 
 def test_several_passdbs_are_numbered():
     pairs = dovecot.parse("passdb {\n  driver = pam\n}\npassdb {\n  args = /etc/x\n  driver = sql\n}\npassdb passwd-file {\n}\n")
-    assert dict(pairs) == {("passdb", "0", "driver"): "pam", ("passdb", "1", "args"): "/etc/x", ("passdb", "1", "driver"): "sql", ("passdb", "2", "name"): "passwd-file"}
+    assert dict(pairs) == {("passdb", "0", "driver"): "pam", ("passdb", "1", "args"): "/etc/x", ("passdb", "1", "driver"): "sql",
+                           ("passdb", "2", "name"): "passwd-file"}
 
 
 def test_names_and_paths_with_dots_stay_whole_in_the_pairs():
@@ -155,7 +156,8 @@ class Host(Context):
 
 
 def healthy(**more):
-    return dict({"doveconf -n -P": (0, fixture("doveconf-nP.txt"), ""), "doveconf -a": (0, fixture("doveconf-a.txt"), ""), "doveconf -x -n": (0, "", "")}, **more)
+    commands = {"doveconf -n -P": (0, fixture("doveconf-nP.txt"), ""), "doveconf -a": (0, fixture("doveconf-a.txt"), ""), "doveconf -x -n": (0, "", "")}
+    return dict(commands, **more)
 
 
 @pytest.fixture(autouse=True)
@@ -173,14 +175,15 @@ def test_without_dovecot_every_key_is_there_and_empty(monkeypatch):
 def test_a_real_configuration_is_told():
     found = dovecot.collect(Host(healthy()))
     assert found["present"] and found["version"] == "2.3.19.1" and found["errors"] == [] and found["config_file"] == "/etc/dovecot/dovecot.conf"
-    assert found["protocols"] == ["imap", "lmtp", "sieve", "pop3"] and found["auth_mechanisms"] == ["plain", "login"] and found["mail_location"] == "maildir:~/Maildir"
+    assert found["protocols"] == ["imap", "lmtp", "sieve", "pop3"] and found["auth_mechanisms"] == ["plain", "login"]
+    assert found["mail_location"] == "maildir:~/Maildir"
     assert found["ssl"] == {"mode": "yes", "cert": "</etc/ssl/mail/fullchain.pem", "key": "</etc/ssl/mail/key.pem", "min_protocol": "TLSv1.2"}
     assert found["passdbs"][0]["driver"] == "pam" and found["passdbs"][0]["file"] == "/etc/pam.d/dovecot" and found["log"]["log_path"] == "syslog"
     assert found["running_pid"] is None and found["loaded_config_differs"] is None
 
 
 def test_the_verdict_is_that_of_the_look_that_opens_the_files():
-    refused = (89, "", "doveconf: Fatal: Error in configuration file /etc/dovecot/local.conf line 28: ssl_cert: Can't open file /nope: No such file or directory")
+    refused = (89, "", "doveconf: Fatal: Error in configuration file /etc/dovecot/local.conf line 28: ssl_cert: Can't open file /nope: No such file")
     found = dovecot.collect(Host(healthy(**{"doveconf -x -n": refused})))
     assert [check["rc"] for check in found["checks"]] == [0, 89] and found["errors"][0]["line"] == 28
 

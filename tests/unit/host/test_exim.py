@@ -79,7 +79,8 @@ def test_without_exim_every_key_is_there(monkeypatch, installed):
 def test_a_working_exim_tells_its_settings_and_domains(installed):
     found = exim.collect(Host({
         "-bV": (0, (FIXTURES / "exim-bV.txt").read_text()), "-bP primary": (0, (FIXTURES / "exim-bP.txt").read_text()),
-        "-bP +local": (0, "domainlist local_domains = mx.example.test:example.test\n"), "-bP +relay": (0, "domainlist relay_to_domains = relayed.example.test\n")}))
+        "-bP +local": (0, "domainlist local_domains = mx.example.test:example.test\n"),
+        "-bP +relay": (0, "domainlist relay_to_domains = relayed.example.test\n")}))
     assert found["domains"] == ["example.test", "mx.example.test", "relayed.example.test"] and found["accepts"]["relay"] == ["relayed.example.test"]
     assert found["errors"] == [] and found["checks"][0]["rc"] == 0
 

@@ -44,7 +44,8 @@ def test_sockets_of_mail_software_are_found_and_others_are_not():
     assert not any("systemd" in path or "dbus" in path for path in found)
 
 
-@pytest.mark.parametrize("address, loopback", [("127.0.0.1", True), ("127.0.1.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("::", False), ("0.0.0.0", False)])
+@pytest.mark.parametrize("address, loopback", [
+    ("127.0.0.1", True), ("127.0.1.1", True), ("::1", True), ("::ffff:127.0.0.1", True), ("::", False), ("0.0.0.0", False)])
 def test_loopback_is_known(address, loopback):
     assert listeners.is_loopback(address) is loopback
 

@@ -38,7 +38,8 @@ def test_typing_errors_and_repeated_settings_are_named_without_their_values():
         "/usr/sbin/postconf: warning: /etc/postfix/main.cf, line 51: overriding earlier entry: smtp_sasl_password_maps=static:alice:hunter2\n"
         "/usr/sbin/postconf: warning: /etc/postfix/main.cf, line 51: overriding earlier entry: smtp_sasl_password_maps=static:alice:hunter2\n", MAIN)
     assert found["unused"] == ["relayhst"]
-    assert found["duplicates"] == [{"parameter": "smtp_sasl_password_maps", "text": "/etc/postfix/main.cf, line 51: overriding earlier entry: smtp_sasl_password_maps"}]
+    text = "/etc/postfix/main.cf, line 51: overriding earlier entry: smtp_sasl_password_maps"
+    assert found["duplicates"] == [{"parameter": "smtp_sasl_password_maps", "text": text}]
     assert "hunter2" not in repr(found)
 
 
@@ -162,7 +163,8 @@ def test_a_restriction_that_smtpd_does_not_know_is_found(value, unknown):
 
 
 @pytest.mark.parametrize("value, guarded", [
-    ("permit_mynetworks, reject_unauth_destination", True), ("permit_mynetworks, { defer_unauth_destination }", True), ("permit_mynetworks", False), ("", False)])
+    ("permit_mynetworks, reject_unauth_destination", True), ("permit_mynetworks, { defer_unauth_destination }", True),
+    ("permit_mynetworks", False), ("", False)])
 def test_a_list_that_refuses_no_relaying_is_known(value, guarded):
     assert _postconf.guards_relaying(value) is guarded
 
@@ -333,7 +335,8 @@ def test_a_type_that_is_not_installed_is_not_supported(tmp_path):
     assert describe("hash", tmp_path / "x", types=[])["supported"] is None
 
 
-@pytest.mark.parametrize("kind, parameter, secret", [("mysql", "virtual_mailbox_maps", True), ("hash", "smtp_sasl_password_maps", True), ("hash", "transport_maps", False)])
+@pytest.mark.parametrize("kind, parameter, secret", [
+    ("mysql", "virtual_mailbox_maps", True), ("hash", "smtp_sasl_password_maps", True), ("hash", "transport_maps", False)])
 def test_tables_that_hold_secrets_are_marked(tmp_path, kind, parameter, secret):
     assert describe(kind, tmp_path / "x", parameter=parameter)["secret"] is secret
 
@@ -347,8 +350,9 @@ def test_each_table_is_asked_once_and_its_complaint_is_kept_without_the_login(tm
     touch(tmp_path / "m.cf", 10)
     commands = with_settings(header_checks=f"pcre:{tmp_path}/checks", virtual_mailbox_maps=f"mysql:{tmp_path}/m.cf", transport_maps=f"hash:{tmp_path}/none")
     commands["postconf -m"] = (0, "\n".join(TYPES + ["mysql"]), "")
-    commands[f"postmap -q outage-probe@invalid pcre:{tmp_path}/checks"] = (1, "", "postmap: warning: pcre map checks, line 1: error in regex at offset 11: missing terminating ]")
-    commands[f"postmap -q outage-probe@invalid mysql:{tmp_path}/m.cf"] = (1, "", "postmap: warning: connect to mysql server 127.0.0.1: Access denied for user 'mail'@'localhost'")
+    asked = "postmap -q outage-probe@invalid"
+    commands[f"{asked} pcre:{tmp_path}/checks"] = (1, "", "postmap: warning: pcre map checks, line 1: error in regex at offset 11: missing terminating ]")
+    commands[f"{asked} mysql:{tmp_path}/m.cf"] = (1, "", "postmap: warning: connect to mysql server 127.0.0.1: Access denied for user 'mail'@'localhost'")
     commands["postmap -q"] = commands.pop("postmap -q")
     found = {entry["type"]: entry for entry in postfix.collect(Host(commands, {MAIN: ""}))["maps"] if str(tmp_path) in entry["path"]}
     assert found["pcre"]["lookup"] == "error" and "missing terminating ]" in found["pcre"]["text"]
@@ -357,9 +361,11 @@ def test_each_table_is_asked_once_and_its_complaint_is_kept_without_the_login(tm
 
 
 def test_domains_come_from_lists_and_from_tables_in_plain_text():
-    files = {MAIN: "", "/etc/postfix/vdomains": "# ours\nExample.org OK\nexample.net  x\n", "/etc/postfix/virtual": "alias.example.test anything\na@b.example.test c\n"}
+    files = {MAIN: "", "/etc/postfix/vdomains": "# ours\nExample.org OK\nexample.net  x\n",
+             "/etc/postfix/virtual": "alias.example.test anything\na@b.example.test c\n"}
     commands = with_settings(mydestination="mx.example.test, localhost", virtual_mailbox_domains="hash:/etc/postfix/vdomains",
-                             virtual_alias_maps="hash:/etc/postfix/virtual", virtual_alias_domains="hash:/etc/postfix/virtual", relay_domains="relayed.example.test")
+                             virtual_alias_maps="hash:/etc/postfix/virtual", virtual_alias_domains="hash:/etc/postfix/virtual",
+                             relay_domains="relayed.example.test")
     found = postfix.collect(Host(commands, files))
     assert found["accepts"] == {"local": ["mx.example.test", "localhost"], "virtual": ["example.org", "example.net", "alias.example.test"],
                                 "relay": ["relayed.example.test"], "complete": True}
@@ -375,7 +381,8 @@ def test_a_stale_or_missing_copy_in_the_chroot_differs(tmp_path):
     (spool / "etc").mkdir(parents=True)
     (spool / "etc" / "resolv.conf").write_text("nameserver 192.0.2.53\n")
     (spool / "etc" / "hosts").write_text("127.0.0.1 localhost\n")
-    files = {"/etc/resolv.conf": "nameserver 127.0.0.1\n", "/etc/hosts": "127.0.0.1 localhost\n", "/etc/services": "smtp 25/tcp\n", "/etc/nsswitch.conf": "hosts: files dns\n"}
+    files = {"/etc/resolv.conf": "nameserver 127.0.0.1\n", "/etc/hosts": "127.0.0.1 localhost\n", "/etc/services": "smtp 25/tcp\n",
+             "/etc/nsswitch.conf": "hosts: files dns\n"}
     known = {"queue_directory": str(spool), "masters": [{"chroot": True}]}
     found = {entry["system_path"]: (entry["missing"], entry["differs"]) for entry in postfix._chroot(Host({}, files), known)}
     assert found["/etc/resolv.conf"] == (False, True) and found["/etc/hosts"] == (False, False) and found["/etc/services"] == (True, True)
@@ -399,3 +406,23 @@ def test_an_address_that_is_not_on_the_host_is_found():
 ])
 def test_the_files_of_the_mail_facility_are_known(line, files):
     assert postfix.syslog_files(line) == files
+
+
+def test_what_we_may_not_look_at_is_unknown_and_not_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(postfix, "_seen", lambda path: (None, None))
+    found = describe("hash", tmp_path / "sasl_passwd")
+    assert (found["source_exists"], found["compiled_exists"], found["readable"], found["stale"]) == (None, None, None, False)
+
+
+def test_a_main_cf_that_we_may_not_read_is_no_error_of_the_configuration(monkeypatch):
+    monkeypatch.setattr(postfix.os, "geteuid", lambda: 1000)
+    denied = (1, "", "postconf: fatal: open /etc/postfix/main.cf: Permission denied\n")
+    host = Host({"postconf -d": (0, fixture("postconf-d.txt"), ""), "postconf": denied})
+    found = postfix.collect(host)
+    assert found["errors"] == [] and any("Permission denied" in sentence for sentence in host.not_visible)
+
+
+def test_what_the_files_hold_cannot_command_a_terminal():
+    commands = with_settings(smtpd_banner="\x1b[31mred")
+    commands["postconf -M"] = (0, fixture("postconf-M.txt") + "x\x1b[2J unix - - n - - pipe -o a=\x1b[1mb argv=/bin/\x07x\n", "")
+    assert "\\x1b" not in repr(postfix.collect(Host(commands, {MAIN: ""})))

@@ -1,0 +1,65 @@
+"""Fixtures of the tests on lab hosts: the lab itself, hosts that are pristine again after a test, and playbook runs."""
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from playing import OWN_LAB, ROOT, Host, Lab, Played, run, write_inventory  # noqa: E402  # the folder is no package
+
+
+@pytest.fixture(scope="session")
+def lab():
+    if os.geteuid() != 0:
+        pytest.skip("the lab runs as root")
+    if not shutil.which("podman"):
+        pytest.skip("podman is missing: apt-get install podman (all packages: tests/lab/packages.txt)")
+    instance = Lab()
+    yield instance
+    if OWN_LAB:
+        instance.run("down")
+
+
+@pytest.fixture(scope="session", name="single_inventory")
+def _single_inventory(lab):
+    return lab.inventory("single")
+
+
+@pytest.fixture(name="host")
+def _host(lab, single_inventory):
+    """``host("mail")``: a host of the lab, pristine again after the test when it was changed."""
+    taken = []
+
+    def take(name):
+        taken.append(Host(lab, name))
+        return taken[-1]
+    yield take
+    changed = [item.name for item in taken if item.changed]
+    if changed:
+        lab.run("reset", *changed)
+
+
+@pytest.fixture(name="mail")
+def _mail(host):
+    return host("mail")
+
+
+@pytest.fixture(name="single")
+def _single(tmp_path, single_inventory):
+    """The path of the inventory of the single layout."""
+    return write_inventory(tmp_path / "single.yml", single_inventory)
+
+
+@pytest.fixture(name="play")
+def _play(tmp_path):
+    """``play(inventory, *words, playbook=…)``: a playbook of this checkout run to its end, with a folder of reports of its own."""
+    def play(inventory, *words, playbook="diagnose.yml", reports=tmp_path / "reports", environment=None):
+        settings = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **(environment or {})}
+        rc, out = run("ansible-playbook", "-i", str(inventory), str(ROOT / playbook), "-e", f"report_dir={reports}", *words, environment=settings)
+        return Played(rc, out, Path(reports))
+    return play
