@@ -76,6 +76,9 @@ class ActionModule(ActionBase):
             look.start()
         for look in looks:
             look.join()
+        # A refusal counts when it was heard twice: an outage is not called on one answer.
+        refused = [target for target in targets if any(_refuses(probe, target) for probe in estate["probes"] if probe["look"] == "second")]
+        self._probe(refused, args, estate, "third")
         estate["now"] = time.time()
         run.write("estate.json", estate)
         result.update(changed=False, domains=domains, probes=len(estate["probes"]), failing=sorted(item["id"] for item in estate["probes"] if not item["ok"]),
@@ -94,9 +97,9 @@ class ActionModule(ActionBase):
             return []
         return [name for name, entry in found["domains"].items() if any(mx.get("ours") for mx in entry.get("mx") or [])]
 
-    def _probe(self, targets, args, estate):
+    def _probe(self, targets, args, estate, look="second"):
         options = dict(estate_facts.PATIENCE, ca_file=args["ca_file"], vantage="controller")
-        estate["probes"] += [dict(item, host=target["host"], look="second")
+        estate["probes"] += [dict(item, host=target["host"], look=look)
                              for target, item in zip(targets, wire_probe.probe_all([_wire(target) for target in targets], options))]
 
     def _from(self, name, hop, targets, args, estate):
@@ -119,6 +122,12 @@ class ActionModule(ActionBase):
         except (dns_look.BadQuestion, dns_look.LibraryMissing) as problem:
             # The other looks stand on their own; what could not be seen is said.
             estate["not_visible"].append(clean(f"DNS: {problem}"))
+
+
+def _refuses(probe, target):
+    """Whether this probe of this target was refused by an answer, not by the network."""
+    return probe["host"] == target["host"] and probe["protocol"] == target["protocol"] and (
+        probe["outcome"] in ("tempfail", "reject") or any(check["kind"] == "recipient" and not check["accepted"] for check in probe["envelope"]))
 
 
 def _wire(target):

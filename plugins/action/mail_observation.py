@@ -62,6 +62,8 @@ def said(text: str) -> str:
     lines = [line.strip() for line in _WRAPPING.sub("", text).splitlines() if line.strip()]
     if connection_kind(text) == "host_key":
         lines = [line for line in lines if _KEY_LINES.search(line)] or lines
+    if any(line.startswith("Traceback ") for line in lines):
+        lines = lines[-1:]
     return clean(" ".join(lines), 300)
 
 
@@ -161,13 +163,15 @@ class ActionModule(ActionBase):
         return {}, {"ok": False, "kind": kind, "text": said(text)}
 
     def _leave_no_file(self, task_vars):
-        """Send the module through the connection, not as a file: the host is not changed, and its disks may be full.
+        """Send the module through the connection and let it unpack in memory: the host is not changed, and its disks may be full.
 
-        Where the inventory sets pipelining (a sudo that insists on a terminal wants it off), that holds.
+        Where the inventory sets pipelining (a sudo that insists on a terminal wants it off), that holds. Where there is no
+        /dev/shm, Python takes its usual folder for temporary files.
         """
         if not {"ansible_pipelining", "ansible_ssh_pipelining"} & set(task_vars):
             with contextlib.suppress(AnsibleError, KeyError):
                 self._connection.set_option("pipelining", True)
+        self._task.environment = [{"TMPDIR": "/dev/shm"}, *(self._task.environment or [])]
 
     def _ask(self, module_args, task_vars):
         ended = threading.Event()

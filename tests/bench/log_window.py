@@ -115,10 +115,10 @@ def generate(path: str, size: int, end: float) -> tuple:
     return begin, begin + count * 60
 
 
-def look(path: str, since: float, until: float) -> dict:
+def look(specs: dict, path: str, since: float, until: float) -> dict:
     """One look at a window, all that the events collector does for a file."""
     flow = Flow()
-    scanner = signatures.Scanner(signatures.compile_all(catalogue()), "mail", flow)
+    scanner = signatures.Scanner(signatures.compile_all(specs), "mail", flow)
     reading = window.Reading(path)
     for block, clock in window.blocks(path, since, until, window.Budget(1 << 40, 3600), reading):
         reading.lines += scanner.feed(block, clock)
@@ -137,7 +137,8 @@ def timed(argv, times: int = 3) -> tuple:
     return best, output
 
 
-def measure(size: int, directory: str, scan: bool) -> dict:
+def measure(size: int, directory: str, specs: str, scan: bool) -> dict:
+    """All measurements on one log; ``specs``: a JSON file of the signatures, as a host is given them."""
     if shutil.disk_usage(directory).free < size + SPARE:
         raise SystemExit(f"{directory}: not enough free space for a log of {size} bytes and 1 GiB to spare")
     handle, path = tempfile.mkstemp(prefix="log_window.", suffix=".log", dir=directory)
@@ -147,7 +148,7 @@ def measure(size: int, directory: str, scan: bool) -> dict:
         result = {"size": os.path.getsize(path), "hours": round((end - begin) / 3600, 1)}
         middle = begin + (end - begin) // 120 * 60
         since, until = middle - 1800, middle + 1800 - 1
-        ourselves = [sys.executable, os.path.abspath(__file__), "--look", path]
+        ourselves = [sys.executable, os.path.abspath(__file__), "--look", specs, path]
         # Once before the clock runs: the file is in the page cache, as a log in use is.
         timed(["grep", "-c", "x", path], 1)
         result["window_seconds"], output = timed(ourselves + [str(since), str(until)])
@@ -193,15 +194,20 @@ def main() -> None:
     parser.add_argument("--sizes", default="100M,1G", help="sizes of the logs, smallest first (default %(default)s)")
     parser.add_argument("--directory", default=tempfile.gettempdir(), help="where the logs are written (default %(default)s)")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there")
-    parser.add_argument("--look", nargs=3, metavar=("LOG", "SINCE", "UNTIL"), help=argparse.SUPPRESS)
+    parser.add_argument("--look", nargs=4, metavar=("SIGNATURES", "LOG", "SINCE", "UNTIL"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.look:
-        path, since, until = arguments.look
-        print(json.dumps(look(path, float(since), float(until))))
+        specs, path, since, until = arguments.look
+        with open(specs, encoding="utf-8") as stream:
+            print(json.dumps(look(json.load(stream), path, float(since), float(until))))
         return
     sizes = sorted(int(float(text[:-1]) * UNITS[text[-1]]) if text[-1] in UNITS else int(text) for text in arguments.sizes.upper().split(","))
-    results = [measure(size, arguments.directory, number == 0) for number, size in enumerate(sizes)]
-    summary = {"signatures": len(catalogue()), "ratios": ratios(results), "results": results}
+    known = catalogue()
+    with tempfile.NamedTemporaryFile("w", suffix=".json", dir=arguments.directory) as specs:
+        json.dump(known, specs)
+        specs.flush()
+        results = [measure(size, arguments.directory, specs.name, number == 0) for number, size in enumerate(sizes)]
+    summary = {"signatures": len(known), "ratios": ratios(results), "results": results}
     show(results)
     print(json.dumps(summary["ratios"], indent=2))
     if arguments.json:

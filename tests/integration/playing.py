@@ -133,3 +133,9 @@ def outcome(diagnosis: dict) -> dict:
         "probes": sorted((probe["id"], probe["vantage"], probe["look"], probe["outcome"]) for probe in diagnosis["probes"]),
         "hosts": diagnosis["estate"]["hosts"], "not_visible": sorted(diagnosis["not_visible"]),
     }
+
+
+def roots(diagnosis: dict) -> list:
+    """``[(cause, host)]`` that are called the root. The load is the test machine's own, which the lab's hosts share."""
+    return [(cause["id"], cause["host"]) for cause in diagnosis["causes"]
+            if cause["root"] and cause["confidence"] >= 0.5 and cause["id"] not in ("host.overload", "none.healthy")]

@@ -67,7 +67,7 @@ def diagnose(catalogue: Catalogue, observations: list, estate: dict, run: dict, 
         if causes[0]["id"].startswith("none.") and place > 1:
             cause["root"] = False
     not_visible = [f"{observation.get('host')}: {sentence}" for observation in observations for sentence in observation.get("not_visible") or []]
-    not_visible += list(estate.get("not_visible") or [])
+    not_visible += list(estate.get("not_visible") or []) + list((estate.get("dns") or {}).get("not_visible") or [])
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": run["run_id"],
@@ -118,9 +118,8 @@ def _next(first: dict, assessment: dict) -> dict:
         return {"en": "Nothing to repair. Keep this state as the known-good snapshot.",
                 "nl": "Niets te herstellen. Bewaar deze toestand als bekende goede momentopname.",
                 "commands": ["ansible-playbook playbooks/snapshot.yml"]}
-    remedies = first["remedies"]
-    if remedies:
-        return {"en": remedies[0]["summary"]["en"], "nl": remedies[0]["summary"]["nl"], "commands": []}
+    if first["remedies"]:
+        return {"en": "When it is repaired, look again.", "nl": "Kijk na de reparatie opnieuw.", "commands": ["ansible-playbook diagnose.yml"]}
     words = first.get("look_next") or {"en": "Read the evidence above on the host itself.", "nl": "Bekijk het bewijs hierboven op de host zelf."}
     return {"en": words["en"], "nl": words["nl"], "commands": []}
 

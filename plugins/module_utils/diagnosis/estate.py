@@ -155,7 +155,7 @@ def dns_question(observations: list, own_domains: list, args: dict) -> dict:
         "domains": own_domains, "resolvers": args["resolvers"], "hosts": hosts, "sending_addresses": sorted(senders),
         "served": [probe for observation in observations for probe in observation.get("probes") or [] if probe.get("protocol") == "smtp"],
         "dkim_keys": [{"domain": key["domain"], "selector": key["selector"], "public_key": key["public_key"]} for key in keys if key.get("public_key")],
-        "blocklists": args["blocklists"],
+        "blocklists": args["blocklists"], "ca_file": args.get("ca_file"),
         "client_names": [name for name in (args["submission_host"], args["imap_host"], args["pop3_host"]) if name],
     }
 

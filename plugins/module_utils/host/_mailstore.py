@@ -17,6 +17,8 @@ _MOST_MAILBOXES = 5000
 _MOST_ENTRIES = 100
 _MOST_PROBLEMS = 20
 _PATIENCE = 2.0
+# Where mail lies in a home by the usual settings.
+_OTHER_NAMES = ("Maildir", "mail", ".maildir", "mdbox", "sdbox", "dbox", "Mail")
 _PEOPLE = range(1000, 60000)
 
 
@@ -131,9 +133,11 @@ def mailboxes(place: Store, known, most: int = _MOST_MAILBOXES) -> list:
     for path in glob.iglob(place.root.rstrip("/") + "/*"):
         if path not in homes and len(homes) < most:
             try:
-                homes[path] = os.stat(path).st_uid
+                state = os.stat(path)
             except OSError:
                 continue
+            if stat.S_ISDIR(state.st_mode):
+                homes[path] = state.st_uid
     return [Mailbox(os.path.join(home, place.inside), uid) for home, uid in sorted(homes.items())][:most]
 
 
@@ -197,7 +201,7 @@ def sweep(place: Store, known, patience: float = _PATIENCE) -> dict:
         try:
             problem = problem_of(box, known) if box.uid is not None else None
             count += 1
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             gone = _missing_home(box, place, known)
             if gone:
                 problems.append(gone)
@@ -211,11 +215,29 @@ def sweep(place: Store, known, patience: float = _PATIENCE) -> dict:
         if problem:
             problems.append(problem)
     wrong = sum(1 for problem in problems if problem["owner"] is not None)
-    if wrong >= 2 and wrong * 2 > count:
+    root = _root_problem(place, known)
+    if root:
+        problems = [root]
+    elif wrong >= 2 and wrong * 2 > count:
         stops = Counter(problem["path"] for problem in problems)
         first = next(problem for problem in problems if problem["path"] == stops.most_common(1)[0][0])
         problems = [dict(first, what="mailstore", problem=clean(f"{wrong} of {count} mailboxes: {first['problem']}"))]
     return {"mailboxes": count + hidden, "newest": newest or None, "problems": problems[:_MOST_PROBLEMS], "hidden": hidden, "complete": complete}
+
+
+def _root_problem(place: Store, known) -> dict | None:
+    """What keeps all users out at once: a root of the store that the one who owns all mail, or anybody at all, may not pass."""
+    uid = known.uid(place.owner) if place.owner else next((account.uid for account in _people(known)), None)
+    if uid is None:
+        return None
+    try:
+        stop = obstacle(place.root, uid, known.groups_of(uid), os.X_OK)
+    except OSError:
+        return None
+    if stop is None:
+        return None
+    user = place.owner or "everybody"
+    return dict(rights(stop, os.stat(stop), known), what="mailstore", problem=clean(f"{user} may not pass"), expected=f"searchable by {user}")
 
 
 def _majority(boxes: list) -> int | None:
@@ -228,6 +250,46 @@ def _majority(boxes: list) -> int | None:
             continue
     top = owners.most_common(1)
     return top[0][0] if top and sum(owners.values()) >= 3 and top[0][1] * 2 > sum(owners.values()) else None
+
+
+def holds_mail(path: str) -> bool:
+    """Whether a mailbox of any kind holds a message: a Maildir's folders, a dbox's storage, or an mbox file."""
+    if os.path.isfile(path):
+        return os.path.getsize(path) > 0
+    for name in ("cur", "new", "storage", "mailboxes/INBOX/dbox-Mails"):
+        try:
+            with os.scandir(os.path.join(path, name)) as entries:
+                if any(entry.is_file(follow_symlinks=False) for entry in entries):
+                    return True
+        except OSError:
+            continue
+    return False
+
+
+def abandoned(place: Store, known, since: float, patience: float = _PATIENCE) -> list:
+    """Where mail lies that the present setting does not look at, although it was in use after ``since``: ``[{path, text}]``.
+
+    Told only when it is so for most of those who have mail at all. What an old migration left behind is older, and one folder of one user is nothing.
+    """
+    name = place.inside or os.path.basename(place.pattern)
+    if not name or "*" in name:
+        return []
+    others = [other for other in _OTHER_NAMES if other != name.split("/")[0]]
+    until = time.monotonic() + patience
+    elsewhere: Counter = Counter()
+    users = 0
+    for box in mailboxes(Store(place.root, os.path.dirname(place.pattern)) if place.pattern else place, known):
+        if time.monotonic() > until:
+            return []
+        home = box.path if place.pattern else box.path[:-len(name)]
+        found = next((other for other in others if holds_mail(os.path.join(home, other)) and _newest(os.path.join(home, other)) >= since), None)
+        elsewhere.update([found] if found else [])
+        users += bool(found) or holds_mail(os.path.join(home, name))
+    if sum(elsewhere.values()) * 2 <= users:
+        return []
+    homes = os.path.dirname(place.pattern) if place.pattern else place.root.rstrip("/") + "/*"
+    return [{"path": clean(f"{homes}/{other}"), "text": clean(f"{count} of {users} users have mail in {other}, but it is looked for in {name}")}
+            for other, count in elsewhere.most_common(3)]
 
 
 def _missing_home(box: Mailbox, place: Store, known) -> dict | None:

@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import stat
 from string import Template
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import _mail, certificates, dkim
 from ansible_collections.mailops.outage.plugins.module_utils.host._accounts import accounts, obstacle, rights
+from ansible_collections.mailops.outage.plugins.module_utils.host._bounded import within
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 _MOST_FILES = 200
@@ -109,11 +111,22 @@ def _strangers(entry: dict, known) -> list:
     return [dict(rights(path, state, known), what="spool", problem=problem, expected=f"owner {entry['owner']}")]
 
 
+def _named_elsewhere(user: str) -> bool:
+    """Whether a name service knows a user that passwd(5) does not hold; one that does not answer gets the benefit of the doubt."""
+    try:
+        return bool(within(2.0, pwd.getpwnam, user))
+    except KeyError:
+        return False
+    except TimeoutError:
+        return True
+
+
 def _postfix(context, known) -> list:
     values = {name: _mail.parameter(context, name) or usual for name, usual in _NAMES.items()}
     if known.uid(values["mail_owner"]) is None:
         # Everything in the queue is then somebody else's, which is not what is wrong.
-        return [dict(_missing("account", "/etc/passwd", "the original numeric id"), problem=clean(f"mail_owner {values['mail_owner']} has no account"))]
+        problem = clean(f"mail_owner {values['mail_owner']} has no account")
+        return [] if _named_elsewhere(values["mail_owner"]) else [dict(_missing("account", "/etc/passwd", "its original numeric id"), problem=problem)]
     text = context.read(f"{values['meta_directory']}/postfix-files") or ""
     return [problem for entry in parse_table(text, values) if watched(entry, values) for problem in check(entry, known)]
 

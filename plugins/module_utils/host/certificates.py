@@ -216,7 +216,8 @@ def covers_host(names: list, own: list, domains: list) -> bool | None:
 def _file(pair: Pair, trust: str, context) -> dict:
     """One certificate file as configured; ``trust`` is a file of authorities beside the system's, or empty."""
     facts = {"path": clean(pair.cert), "used_by": [clean(user, 120) for user in pair.used_by], "exists": os.path.exists(pair.cert),
-             "readable": False, "root_sees": os.geteuid() == 0, "error": "", "covers_host": None, "chain_length": 0, "chain_ok": None, "chain_error": "", "mtime_epoch": None}
+             "readable": False, "root_sees": os.geteuid() == 0, "error": "", "covers_host": None,
+             "chain_length": 0, "chain_ok": None, "chain_error": "", "mtime_epoch": None}
     facts.update(dict.fromkeys(_FACTS), names=[])
     facts.update(_key(pair, context))
     text = context.read(pair.cert)

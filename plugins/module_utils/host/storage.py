@@ -8,11 +8,14 @@ from ansible_collections.mailops.outage.plugins.module_utils.host import _kernel
 from ansible_collections.mailops.outage.plugins.module_utils.host._accounts import accounts
 from ansible_collections.mailops.outage.plugins.module_utils.host._bounded import side_by_side, within
 from ansible_collections.mailops.outage.plugins.module_utils.host._mounts import below, mount_of, mounts, wanted
+from ansible_collections.mailops.outage.plugins.module_utils.host._when import window
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 _MIB = 1024 * 1024
 _PATIENCE = 2.0
 _MOST_NESTED = 20
+# A mail store that was in use within so many days is no remnant.
+_DAYS = 7
 _MOST_WALKED = 20000
 _NOT_LOOKED_AT = {"/var/spool/exim4/input", "/proc", "/sys", "/usr", "/lib", "/bin", "/sbin", "/boot"}
 _QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "hold", "incoming", "maildrop", "saved", "trace")
@@ -21,7 +24,7 @@ _PSEUDO = {"proc", "sysfs", "devtmpfs", "devpts", "cgroup", "cgroup2", "mqueue",
 
 _NO_STORE = {
     "root": None, "exists": False, "st_dev_differs_from_parent": None, "fstab_says_mount": False, "mounted": None, "mailboxes": None,
-    "newest_message_epoch": None, "bytes": None, "complete": False, "source": None,
+    "newest_message_epoch": None, "abandoned": [], "bytes": None, "complete": False, "source": None,
 }
 
 
@@ -150,9 +153,13 @@ def _mailstore_facts(context, known: list, listed: list) -> tuple:
     if facts["st_dev_differs_from_parent"]:
         state = os.statvfs(place.root)
         facts["bytes"] = (state.f_blocks - state.f_bfree) * state.f_frsize
+    facts["abandoned"] = _mailstore.abandoned(place, accounts(context), window(context, _DAYS)[0])
     found = _mailstore.sweep(place, accounts(context))
     if found["hidden"]:
         context.cannot_see(f"{found['hidden']} mailboxes under {place.root}", "permission denied")
+    if not os.access(root, os.R_OK | os.X_OK):
+        context.cannot_see(place.root, "permission denied")
+        return facts, found["problems"]
     facts.update(mailboxes=found["mailboxes"], newest_message_epoch=None if found["newest"] is None else int(found["newest"]),
                  complete=found["complete"] and not found["hidden"])
     return facts, found["problems"]

@@ -55,7 +55,7 @@ def checked(text, key=SPKI):
     (f"v=DKIM1; k=ed25519; p={SPKI}", False, False),
     (f"v=DKIM1; p={SPKI}; p={SPKI}", False, False),
     ("hello", False, False),
-])
+], ids=range(16))
 def test_a_published_key_against_the_signing_key(text, valid, matches):
     entry = checked(text)
     assert (entry["record_found"], entry["valid"], entry["matches"], entry["revoked"]) == (True, valid, matches, False)

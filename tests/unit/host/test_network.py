@@ -64,6 +64,9 @@ def test_saved_iptables_rules_are_followed_through_their_chains():
     ("-A INPUT -p tcp -m tcp --dport 25 -m limit --limit 5/sec -j DROP", False),
     ("-A INPUT -m conntrack --ctstate INVALID -j DROP", False),
     ("-A INPUT -m set --match-set f2b src -p tcp -m tcp --dport 25 -j DROP", False),
+    ("-A INPUT -i eth0 -p tcp -m tcp --dport 25 -j DROP", True),
+    ("-A INPUT ! -i lo -p tcp -m tcp --dport 25 -j DROP", True),
+    ("-A INPUT -i docker0 -p tcp -m tcp --dport 25 -j DROP", False),
     ("-A INPUT -i lo -j DROP", False),
     ("-A INPUT -p tcp -m tcp --dport 25 -j ACCEPT\n-A INPUT -j DROP", False),
     ("-A INPUT -s 192.0.2.0/24 -j ACCEPT\n-A INPUT -j DROP", False),
@@ -139,6 +142,16 @@ def test_relay_hosts_are_read_in_all_their_forms(value, expected):
     assert network.parse_relayhost(value) == expected
 
 
+def test_the_relay_host_is_tried_beside_the_targets_given(monkeypatch):
+    monkeypatch.setattr(network._mail, "parameter", lambda context, name: "relay.example.test")
+    records = ((15, (20, "b.example.test")), (15, (10, "a.example.test")))
+    monkeypatch.setattr(network._dns, "ask", lambda server, name, kind: network._dns.Answer(1, "NOERROR", False, name, records))
+    context = Context(options={"outbound_targets": ["mx.remote.test", "[192.0.2.1]:587"]})
+    assert network._targets(context) == [("a.example.test", 25, True), ("b.example.test", 25, True), ("mx.remote.test", 25, False), ("192.0.2.1", 587, False)]
+    monkeypatch.setattr(network._mail, "parameter", lambda context, name: "")
+    assert network._targets(Context()) == []
+
+
 def test_default_routes_are_read_from_the_kernels_tables():
     text = ("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
             "eth0\t00000000\t01545 \t0003\n"
@@ -175,8 +188,8 @@ def test_a_port_that_listens_is_reached_and_one_that_does_not_is_refused():
         server.bind(("127.0.0.1", 0))
         server.listen()
         port = server.getsockname()[1]
-        assert network._reach("127.0.0.1", port)["ok"]
-    refused = network._reach("127.0.0.1", port)
+        assert network._reach("127.0.0.1", port, False)["ok"]
+    refused = network._reach("127.0.0.1", port, False)
     assert not refused["ok"] and refused["error"] == "Connection refused"
 
 

@@ -261,9 +261,10 @@ def test_postdrop_must_be_set_gid_for_everybody(mode, gid, wrong):
     assert bool(_permissions.complaint(_table()["/usr/sbin/postdrop"], _state(mode, 0, gid), _ACCOUNTS)) is wrong
 
 
-def test_an_owner_without_an_account_is_told():
-    entry = dict(_table()["/var/spool/postfix/deferred"], owner="gone")
-    assert _permissions.complaint(entry, _state(0o40700, 106), _ACCOUNTS) == "its owner gone has no account"
+def test_a_mail_owner_without_an_account_is_one_problem_of_the_accounts(monkeypatch):
+    monkeypatch.setattr(_permissions._mail, "parameter", lambda context, name: {"mail_owner": "gone-and-nowhere"}.get(name, ""))
+    found = _permissions._postfix(Context(), _ACCOUNTS)
+    assert [(entry["what"], entry["problem"]) for entry in found] == [("account", "mail_owner gone-and-nowhere has no account")]
 
 
 def test_a_missing_directory_is_told(tmp_path):
@@ -401,14 +402,65 @@ def test_without_a_named_owner_the_majority_tells(store):
     assert [os.path.basename(entry["path"]) for entry in found] == ["bob"]
 
 
-def test_a_missing_home_is_a_problem_and_a_home_without_mail_is_none(tmp_path):
+def test_a_root_that_the_owner_may_not_pass_is_a_problem_of_the_store(tmp_path, monkeypatch):
+    root = tmp_path / "vmail"
+    root.mkdir(mode=0o700)
+    monkeypatch.setattr(_mailstore, "obstacle", lambda path, uid, groups, want: str(root))
+    found = _mailstore.sweep(Store(str(root), f"{root}/*/*", owner="vmail"), _ACCOUNTS)["problems"]
+    assert [(entry["what"], entry["path"], entry["problem"], entry["mode"]) for entry in found] == [("mailstore", str(root), "vmail may not pass", "0700")]
+
+
+def _with_mail(path):
+    (path / "cur").mkdir(parents=True)
+    (path / "cur" / "1:2,S").write_text("x")
+
+
+def test_mail_that_is_no_longer_looked_for_is_found(tmp_path):
+    for name in ("alice", "bob"):
+        _with_mail(tmp_path / name / "Maildir")
+        (tmp_path / name / "mail" / "new").mkdir(parents=True)
+    _with_mail(tmp_path / "bob" / "mail")
+    store, nobody = Store(str(tmp_path), inside="mail"), parse_accounts("", "")
+    found = _mailstore.abandoned(store, nobody, time.time() - 600)
+    assert found == [{"path": f"{tmp_path}/*/Maildir", "text": "2 of 2 users have mail in Maildir, but it is looked for in mail"}]
+
+
+def test_mail_that_an_old_migration_left_behind_is_nothing(tmp_path):
+    for name in ("alice", "bob"):
+        _with_mail(tmp_path / name / "Maildir")
+        (tmp_path / name / "mail" / "new").mkdir(parents=True)
+    assert _mailstore.abandoned(Store(str(tmp_path), inside="mail"), parse_accounts("", ""), time.time() + 600) == []
+
+
+def test_an_old_folder_of_one_user_among_many_is_nothing(tmp_path):
+    _with_mail(tmp_path / "alice" / "mail")
+    for name in ("bob", "carol"):
+        _with_mail(tmp_path / name / "Maildir")
+    assert _mailstore.abandoned(Store(str(tmp_path), inside="Maildir"), parse_accounts("", ""), 0) == []
+
+
+def test_mail_of_virtual_users_that_is_no_longer_looked_for_is_found(tmp_path):
+    _with_mail(tmp_path / "example.test" / "alice" / "Maildir")
+    store = Store(str(tmp_path), f"{tmp_path}/*/*/mdbox", owner="vmail")
+    assert [entry["path"] for entry in _mailstore.abandoned(store, parse_accounts("", ""), 0)] == [f"{tmp_path}/*/*/Maildir"]
+
+
+@pytest.mark.parametrize("name", ["cur/1", "new/1", "storage/m.1", "mailboxes/INBOX/dbox-Mails/u.1"])
+def test_a_message_makes_a_mailbox_of_any_kind(tmp_path, name):
+    assert not _mailstore.holds_mail(str(tmp_path))
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("x")
+    assert _mailstore.holds_mail(str(tmp_path)) and _mailstore.holds_mail(str(tmp_path / name))
+
+
+def test_a_missing_home_is_a_problem_and_a_home_without_mail_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(_mailstore, "_root_problem", lambda place, known: None)
     (tmp_path / "alice").mkdir()
     homes = {"alice": tmp_path / "alice", "bob": tmp_path / "bob", "else": "/srv/else", "nobody": tmp_path / "x"}
     numbers = {"alice": 1000, "bob": 1001, "else": 1002, "nobody": 65534}
     known = parse_accounts("".join(f"{name}:x:{numbers[name]}:100::{home}:/usr/sbin/nologin\n" for name, home in homes.items()), "")
     found = _mailstore.sweep(Store(str(tmp_path), inside="Maildir"), known)
-    assert [(entry["path"], entry["problem"], entry["expected"]) for entry in found["problems"]] == [(f"{tmp_path}/bob", "the home directory is missing",
-                                                                                                      "owner bob")]
+    assert [(entry["path"], entry["problem"]) for entry in found["problems"]] == [(f"{tmp_path}/bob", "the home directory is missing")]
     assert found["mailboxes"] == 0
 
 

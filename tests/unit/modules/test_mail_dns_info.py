@@ -33,7 +33,8 @@ def _asked(monkeypatch):
 
 
 def test_the_options_are_the_question(asked):
-    result = run(domains=["example.test"], hosts=[{"name": "mail.example.test", "addresses": ["192.0.2.25"]}], client_names="imap.example.test,smtp.example.test")
+    hosts = [{"name": "mail.example.test", "addresses": ["192.0.2.25"]}]
+    result = run(domains=["example.test"], hosts=hosts, client_names="imap.example.test,smtp.example.test")
     assert (result["changed"], result["failed"], result["problems"]) == (False, False, [])
     assert asked[0]["hosts"] == [{"name": "mail.example.test", "addresses": ["192.0.2.25"]}]
     assert asked[0]["client_names"] == ["imap.example.test", "smtp.example.test"]

@@ -54,7 +54,8 @@ def test_what_is_required_must_be_there(outage, key):
 
 def observation(**more):
     probe = {"id": "mx1:25/smtp", "host": "mx1", "name": "mx1", "address": "192.0.2.25", "port": 25, "protocol": "smtp", "vantage": "controller", "ok": False,
-             "step": "connect", "outcome": "refused", "code": None, "answer": "Connection refused", "banner": "", "seconds": 0.1, "envelope": [], "look": "first"}
+             "step": "connect", "outcome": "refused", "code": None, "answer": "Connection refused", "banner": "", "seconds": 0.1, "envelope": [],
+             "look": "first"}
     return dict({"host": "mx1", "address": "192.0.2.25", "connection": {"ok": True, "kind": "ok", "text": ""}, "collectors": {}, "not_visible": [], "cut": [],
                  "facts": {"services": {"mta": {"expected": True, "running": False, "enabled": "enabled", "source": "postfix status", "text": "not running",
                                                 "since": None, "since_epoch": None}, "imap": None},
