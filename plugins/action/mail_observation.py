@@ -168,7 +168,9 @@ class ActionModule(ActionBase):
         Where the inventory sets pipelining (a sudo that insists on a terminal wants it off), that holds. Where there is no
         /dev/shm, Python takes its usual folder for temporary files.
         """
-        if not {"ansible_pipelining", "ansible_ssh_pipelining"} & set(task_vars):
+        # Not from task_vars, where Ansible puts its own setting under the same name.
+        declared = task_vars["hostvars"][task_vars["inventory_hostname"]]
+        if "ansible_pipelining" not in declared and "ansible_ssh_pipelining" not in declared:
             with contextlib.suppress(AnsibleError, KeyError):
                 self._connection.set_option("pipelining", True)
         self._task.environment = [{"TMPDIR": "/dev/shm"}, *(self._task.environment or [])]

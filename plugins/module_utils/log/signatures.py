@@ -16,7 +16,9 @@ Other keys belong to the diagnosis and are passed over.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
+from itertools import accumulate
 
 from ansible_collections.mailops.outage.plugins.module_utils.log import literals, quiet
 from ansible_collections.mailops.outage.plugins.module_utils.log.stamps import iso
@@ -68,8 +70,9 @@ class Signature:
         # Whether it is searched in the lines of ordinary traffic too.
         self.all_lines = bool(spec.get("quiet")) or self.literals is None or any(quiet.meant(text) for text in self.literals)
 
-    def find(self, lines, limited: bool) -> list:
-        """``[(line, match)]`` of the lines that match; ``limited``: none is longer than LONGEST_MATCHED."""
+    def find(self, lines) -> list:
+        """``[(line, match)]`` of the lines that match."""
+        limited = max(map(len, lines), default=0) <= LONGEST_MATCHED
         search = self.pattern.search if self._plain and limited else self.search
         return [(line, match) for line, match in zip(lines, map(search, lines)) if match]
 
@@ -204,7 +207,7 @@ class Scanner:
 
     def _add(self, signature, lines, texts, block, clock):
         candidates = lines.holding(texts) if texts else lines.lines
-        hits = signature.find(candidates, lines.limited) if candidates else []
+        hits = signature.find(candidates)
         if hits:
             self.tallies.setdefault(signature.name, Tally()).add(hits, block, clock)
 
@@ -213,21 +216,17 @@ class _Lines:
     """The lines of a text, and which of them hold a text, looked for once for all signatures."""
 
     def __init__(self, data: bytes, low: bytes):
-        self._low = low
-        self._low_lines: list = []
-        self._data = data
+        self._data, self._low = data, low
         self._found: dict = {}
         self._lines: list = []
-        # Whether no line is longer than is matched.
-        self.limited = True
+        self._ends: list = []
 
     @property
     def lines(self) -> list:
         if not self._lines:
             # What follows the last newline is no line.
             self._lines = self._data.split(b"\n")[:-1]
-            self._low_lines = self._low.split(b"\n")[:-1]
-            self.limited = max(map(len, self._lines), default=0) <= LONGEST_MATCHED
+            self._ends = list(accumulate(len(line) + 1 for line in self._lines))
         return self._lines
 
     def holding(self, texts) -> list:
@@ -237,9 +236,12 @@ class _Lines:
         return [self._lines[number] for number in numbers]
 
     def _numbers(self, text):
+        """The numbers of the lines that hold a text."""
         if text not in self._found:
-            numbers = []
-            if text in self._low and self.lines:
-                numbers = [number for number, line in enumerate(self._low_lines) if text in line]
-            self._found[text] = numbers
+            self._found[text] = numbers = []
+            at = self._low.find(text)
+            while at >= 0 and self.lines:
+                number = bisect_right(self._ends, at)
+                numbers.append(number)
+                at = self._low.find(text, self._ends[number])
         return self._found[text]

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -81,6 +84,21 @@ def test_a_thread_that_never_ends_does_not_hold_up_the_answer():
     began = time.monotonic()
     assert apart(ask, 10) == "here"
     assert time.monotonic() - began < 2
+
+
+def test_a_process_that_cannot_die_keeps_neither_the_output_open_nor_the_exit_waiting():
+    script = """
+import os, sys, time
+from ansible_collections.mailops.outage.plugins.module_utils.host import _apart
+leave = os._exit
+# As with a thread in uninterruptible sleep: the end is asked for and does not come.
+_apart.os._exit = lambda code: (time.sleep(4), leave(code))
+print(_apart.apart(lambda: "here", 5))
+"""
+    began = time.monotonic()
+    there = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    done = subprocess.run([sys.executable, "-c", script], env=there, capture_output=True, text=True, check=True)
+    assert done.stdout == "here\n" and time.monotonic() - began < 3
 
 
 def test_within_returns_raises_or_gives_up():

@@ -119,7 +119,7 @@ def test_the_summary_keeps_at_least_one_piece_of_evidence_and_the_remedy(outage)
     outage["causes"][0]["explanation"] = {"en": long, "nl": long}
     outage["causes"] += [dict(outage["causes"][1], rank=rank) for rank in range(3, 30)]
     said = flat(terminal.summary(outage))
-    assert "the Postfix mail system is not running" in said and "Start the real unit" in said and "Do NOT" in said and "more, in the report" in said
+    assert "the Postfix mail system is not running" in said and "Start the real unit" in said and "Beware" in said and "more, in the report" in said
 
 
 def test_the_path_of_the_report_is_the_last_line(outage):
