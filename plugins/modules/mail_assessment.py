@@ -11,11 +11,10 @@ description:
   - Tries failed ports again, asks port 25 as a stranger would, logs in with the probe accounts, looks from the vantage points and at DNS.
   - No message is sent. A recipient is asked about with C(RCPT TO) and the session is reset.
 author: mailops.outage contributors (@mailops)
+extends_documentation_fragment:
+  - mailops.outage.attributes
+  - mailops.outage.attributes.run
 options:
-  run_dir:
-    description: The folder of the run, as M(mailops.outage.mail_run) returned it in RV(mailops.outage.mail_run#module:dir).
-    type: path
-    required: true
   domains:
     description: The mail domains, found on the hosts when empty.
     type: list
@@ -60,13 +59,6 @@ options:
   ca_file:
     description: A file of trusted authorities on the controller.
     type: path
-attributes:
-  check_mode:
-    description: Does the same in check mode, since it changes no host.
-    support: full
-  action:
-    description: Runs on the controller.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -11,11 +11,10 @@ description:
   - Compares the observations of a run with the catalogue of causes, ranks the causes, and says whether it is an outage, for whom and how severe.
   - Writes C(diagnosis.json), C(report.md) and C(report.html), points C(latest) at the run, and shows a summary on the terminal.
 author: mailops.outage contributors (@mailops)
+extends_documentation_fragment:
+  - mailops.outage.attributes
+  - mailops.outage.attributes.run
 options:
-  run_dir:
-    description: The folder of the run, as M(mailops.outage.mail_run) returned it in RV(mailops.outage.mail_run#module:dir).
-    type: path
-    required: true
   catalogue_dir:
     description: The folder of the catalogue of causes.
     type: path
@@ -34,13 +33,6 @@ options:
     description: Whether to show the summary.
     type: bool
     default: true
-attributes:
-  check_mode:
-    description: Does the same in check mode, since it changes no host.
-    support: full
-  action:
-    description: Runs on the controller.
-    support: full
 """
 
 EXAMPLES = r"""

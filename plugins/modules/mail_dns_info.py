@@ -7,6 +7,8 @@ module: mail_dns_info
 short_description: Look at what DNS says of a mail estate, against what the estate really serves
 version_added: 0.1.0
 author: mailops.outage contributors (@mailops)
+extends_documentation_fragment:
+  - mailops.outage.attributes
 description:
   - Looks up MX, addresses, reverse names, SPF, DKIM, DMARC, MTA-STS and TLSA records of mail domains, and block lists when asked.
   - Each is compared with what the hosts have, given as O(hosts), O(sending_addresses), O(dkim_keys) and O(served). What is not given is not compared.
@@ -105,13 +107,6 @@ options:
     description: Seconds for all questions together.
     type: float
     default: 20
-attributes:
-  check_mode:
-    description: Can run in check mode and return the same as without, as nothing is ever changed.
-    support: full
-  diff_mode:
-    description: There is never a difference to show.
-    support: N/A
 notes:
   - DNSSEC is not validated here. The C(AD) bit of the resolver is believed where it decides whether senders use a TLSA record.
   - TLSA records about an authority (usage 2) are reported and not compared.

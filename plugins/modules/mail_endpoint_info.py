@@ -19,15 +19,11 @@ description:
     point that needs no Python.
 author:
   - mailops.outage contributors (@mailops)
+extends_documentation_fragment:
+  - mailops.outage.attributes
 requirements:
   - paramiko >= 3.4 where the module runs, only for O(hop)
 attributes:
-  check_mode:
-    support: full
-    description: Can run in C(check_mode) and return the same as without it, because it changes nothing.
-  diff_mode:
-    support: none
-    description: Will return details on what has changed when in diff mode. Nothing ever changes.
   platform:
     support: full
     platforms: posix

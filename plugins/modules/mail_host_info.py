@@ -10,6 +10,8 @@ short_description: Look at everything that decides whether a mail host works
 version_added: 0.1.0
 author:
   - mailops.outage contributors (@mailops)
+extends_documentation_fragment:
+  - mailops.outage.attributes
 description:
   - Gathers, in one call, what a mail host knows about itself. Services, listeners, the configuration of Postfix, Exim and Dovecot,
     the queue, storage, resources, certificates, packages, network, resolver, recent changes, and the log events of a time window.
@@ -59,12 +61,6 @@ options:
     elements: str
     default: []
 attributes:
-  check_mode:
-    description: Can run in check mode and return the same as without, as nothing is ever changed.
-    support: full
-  diff_mode:
-    description: Will return details on what has changed when in diff mode. Nothing ever changes.
-    support: none
   platform:
     description: Target OS/families that can be operated against.
     support: full

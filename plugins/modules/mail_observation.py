@@ -13,11 +13,10 @@ description:
   - A host that cannot be reached, refuses the login, has no Python or asks for a sudo password is a finding and not a failure.
     When sudo does not let us, the host is looked at without root.
 author: mailops.outage contributors (@mailops)
+extends_documentation_fragment:
+  - mailops.outage.attributes
+  - mailops.outage.attributes.run
 options:
-  run_dir:
-    description: The folder of the run, as M(mailops.outage.mail_run) returned it in RV(mailops.outage.mail_run#module:dir).
-    type: path
-    required: true
   address:
     description: The address or name that the host's mail ports are probed at, the inventory name when empty.
     type: str
@@ -39,13 +38,6 @@ options:
   ca_file:
     description: A file of trusted authorities on the controller.
     type: path
-attributes:
-  check_mode:
-    description: Does the same in check mode, since it changes no host.
-    support: full
-  action:
-    description: Runs on the controller.
-    support: full
 """
 
 EXAMPLES = r"""

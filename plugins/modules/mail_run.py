@@ -11,6 +11,8 @@ description:
   - Makes the folder that the other steps of a diagnosis write to and read from, and lays the log signatures of the catalogue ready.
   - Refuses a log window that is empty or lies in the future, a folder that cannot be written, and a catalogue with a wrong entry.
 author: mailops.outage contributors (@mailops)
+extends_documentation_fragment:
+  - mailops.outage.attributes
 options:
   report_dir:
     description: The folder of all reports, on the controller.
@@ -34,13 +36,6 @@ options:
   until:
     description: The end of the log window in epoch seconds, now when not given.
     type: float
-attributes:
-  check_mode:
-    description: Does the same in check mode, since it changes no host.
-    support: full
-  action:
-    description: Runs on the controller.
-    support: full
 """
 
 EXAMPLES = r"""

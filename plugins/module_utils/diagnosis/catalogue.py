@@ -1,6 +1,6 @@
 """The catalogue of causes, as data: loading and checking.
 
-One YAML file an area, one entry a cause. ``docs/catalogue.md`` shows the form of an entry; this file is the
+One YAML file an area, one entry a cause. CONTRIBUTING.md shows the form of an entry; this file is the
 judge of it, and says about a wrong one which file, which entry and what to do.
 """
 from __future__ import annotations

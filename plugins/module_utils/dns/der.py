@@ -1,31 +1,11 @@
 """Public keys in DER (X.690): out of certificates (RFC 5280), and as DKIM publishes them (RFC 6376, RFC 8463)."""
 from __future__ import annotations
 
+from ansible_collections.mailops.outage.plugins.module_utils.der import items
+
 _BIT_STRING, _INTEGER, _OID, _SEQUENCE = 0x03, 0x02, 0x06, 0x30
 _RSA = bytes.fromhex("2a864886f70d010101")
 _ED25519 = bytes.fromhex("2b6570")
-
-
-def items(data: bytes) -> list:
-    """``[(tag, content, whole)]`` of the elements in ``data``; ``whole`` includes the header. Raises ValueError."""
-    found, at = [], 0
-    while at < len(data):
-        start, header = at, data[at:at + 2]
-        at += 2
-        if len(header) < 2:
-            raise ValueError("cut short")
-        length = header[1]
-        if length & 0x80:
-            size = length & 0x7F
-            if not 1 <= size <= 4 or at + size > len(data):
-                raise ValueError("bad length")
-            length = int.from_bytes(data[at:at + size], "big")
-            at += size
-        if at + length > len(data):
-            raise ValueError("cut short")
-        at += length
-        found.append((header[0], data[at - length:at], data[start:at]))
-    return found
 
 
 def _open(data: bytes, tag: int, what: str) -> list:

@@ -4,9 +4,12 @@ The files are read directly: name services may be the very thing that hangs.
 """
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from dataclasses import dataclass
+
+from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 _ACL = "system.posix_acl_access"
 
@@ -30,11 +33,20 @@ class Accounts:
     users: dict
     groups: dict
 
+    @functools.cached_property
+    def _by_uid(self) -> dict:
+        # The first of several names for one number is the one that tools show.
+        return {account.uid: account for account in reversed(list(self.users.values()))}
+
+    @functools.cached_property
+    def _by_gid(self) -> dict:
+        return {number: name for name, number in reversed(list(self.groups.items()))}
+
     def user_name(self, uid: int) -> str:
-        return next((name for name, account in self.users.items() if account.uid == uid), str(uid))
+        return self._by_uid[uid].name if uid in self._by_uid else str(uid)
 
     def group_name(self, gid: int) -> str:
-        return next((name for name, number in self.groups.items() if number == gid), str(gid))
+        return self._by_gid.get(gid, str(gid))
 
     def uid(self, text: str) -> int | None:
         """The numeric id of a user given by name or number; None when there is none."""
@@ -46,7 +58,7 @@ class Accounts:
         return int(text) if text.isdigit() else self.groups.get(text)
 
     def groups_of(self, uid: int) -> frozenset:
-        return next((account.groups for account in self.users.values() if account.uid == uid), frozenset())
+        return self._by_uid[uid].groups if uid in self._by_uid else frozenset()
 
 
 def parse_accounts(passwd: str, group: str) -> Accounts:
@@ -105,4 +117,4 @@ def obstacle(path: str, uid: int, groups, want: int = os.R_OK) -> str | None:
 
 def rights(path: str, state: os.stat_result, known: Accounts) -> dict:
     """``{path, owner, group, mode}`` for people."""
-    return {"path": path, "owner": known.user_name(state.st_uid), "group": known.group_name(state.st_gid), "mode": f"{stat.S_IMODE(state.st_mode):04o}"}
+    return {"path": clean(path), "owner": known.user_name(state.st_uid), "group": known.group_name(state.st_gid), "mode": f"{stat.S_IMODE(state.st_mode):04o}"}

@@ -70,24 +70,39 @@ def static_fields(arguments: str) -> dict:
     return dict(word.split("=", 1) for word in arguments.split() if "=" in word)
 
 
-def _home(values: dict):
+def homes_in(text: str):
+    """``(home pattern, uid)`` of a passwd-file's users (user:password:uid:gid:gecos:home:…): a path with ``%u`` where homes differ."""
+    rows = [line.split(":") for line in text.splitlines() if not line.startswith("#")]
+    rows = [row for row in rows[:_MOST_MAILBOXES] if len(row) > 5 and row[5].startswith("/")]
+    if not rows:
+        return "", ""
+    parts = list(zip(*(row[5].strip("/").split("/") for row in rows)))
+    pattern = "/" + "/".join(names[0] if len(set(names)) == 1 and len(rows) > 1 else "%u" for names in parts)
+    uids = {row[2] for row in rows}
+    return (pattern if len(rows) > 1 else os.path.dirname(rows[0][5]) + "/%u"), uids.pop() if len(uids) == 1 else ""
+
+
+def _home(values: dict, read):
     """``(home pattern, owner)`` of virtual users; empty ones when users have the homes of their accounts."""
     home, owner = values.get("mail_home", ""), values.get("mail_uid", "")
     for name, driver in sorted(values.items()):
-        if re.match(r"userdb\.[^.]+\.driver$", name):
+        if re.match(r"userdb\.[^.]+\.driver$", name) and driver in ("static", "passwd-file", "sql", "ldap"):
             prefix = name[:-len("driver")]
-            fields = static_fields(" ".join(values.get(prefix + key, "") for key in ("args", "default_fields", "override_fields")))
-            if driver in ("static", "passwd-file", "sql", "ldap"):
-                home, owner = home or fields.get("home", ""), fields.get("uid", "") or owner
+            words = " ".join(values.get(prefix + key, "") for key in ("args", "default_fields", "override_fields"))
+            fields = static_fields(words)
+            home, owner = home or fields.get("home", ""), fields.get("uid", "") or owner
+            if driver == "passwd-file" and not home:
+                home, uid = homes_in(next((read(word) or "" for word in words.split() if word.startswith("/") and "%" not in word), ""))
+                owner = uid or owner
     return home, owner
 
 
-def locate(imap: dict, mta: dict) -> Store | None:
-    """The mail store by Dovecot's settings, else by Postfix's; None when neither says."""
+def locate(imap: dict, mta: dict, read=lambda path: None) -> Store | None:
+    """The mail store by Dovecot's settings, else by Postfix's; None when neither says. ``read(path)`` gives a user file's text or None."""
     location = imap.get("mail_location", "") or (f"{imap.get('mail_driver', 'maildir')}:{imap['mail_path']}" if imap.get("mail_path") else "")
     if location:
         _driver, path = split_location(location)
-        home, owner = _home(imap)
+        home, owner = _home(imap, read)
         path = re.sub(r"^(?:%h|%\{home\})(?=/|$)", "~", path)
         if not path.startswith("~"):
             return Store(fixed_part(path), to_glob(path), owner=owner, source="doveconf mail_location")
@@ -108,7 +123,10 @@ def locate(imap: dict, mta: dict) -> Store | None:
 def store(context) -> Store | None:
     """The mail store of this host, found once."""
     names = ("virtual_mailbox_base", "virtual_mailbox_maps", "virtual_uid_maps", "home_mailbox", "mail_spool_directory")
-    return context.once("mail store", lambda: locate(_mail.imap_settings(context), {name: _mail.parameter(context, name) for name in names}))
+
+    def ask():
+        return locate(_mail.imap_settings(context), {name: _mail.parameter(context, name) for name in names}, context.read)
+    return context.once("mail store", ask)
 
 
 def _people(known) -> list:
@@ -144,6 +162,11 @@ def mailboxes(place: Store, known, most: int = _MOST_MAILBOXES) -> list:
 def _usable(state: os.stat_result, uid: int, groups) -> bool:
     """Whether a user may do all that mail needs: files are replaced, folders searched and written."""
     return permits(state, uid, groups, 7 if stat.S_ISDIR(state.st_mode) else 6)
+
+
+def _unseen(path: str, problem: str, expected: str) -> dict:
+    """An entry of ``permissions`` for a path of which owner and mode are not to be had."""
+    return {"what": "mailbox", "path": clean(path), "problem": problem, "owner": None, "group": None, "mode": None, "expected": expected}
 
 
 def problem_of(box: Mailbox, known) -> dict | None:
@@ -210,7 +233,7 @@ def sweep(place: Store, known, patience: float = _PATIENCE) -> dict:
             hidden += 1
             continue
         except OSError as trouble:
-            problem = {"what": "mailbox", "path": box.path, "problem": clean(trouble.strerror), "owner": None, "group": None, "mode": None, "expected": ""}
+            problem = _unseen(box.path, clean(trouble.strerror), "")
         newest = max(newest, _newest(box.path))
         if problem:
             problems.append(problem)
@@ -300,5 +323,4 @@ def _missing_home(box: Mailbox, place: Store, known) -> dict | None:
     account = next((account for account in _people(known) if account.home.rstrip("/") == home), None)
     if account is None or os.path.dirname(home) != place.root or os.path.lexists(home):
         return None
-    return {"what": "mailbox", "path": home, "problem": "the home directory is missing", "owner": None, "group": None, "mode": None,
-            "expected": f"owner {account.name}"}
+    return _unseen(home, "the home directory is missing", f"owner {account.name}")

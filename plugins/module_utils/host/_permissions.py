@@ -70,7 +70,7 @@ def _expected(entry: dict) -> str:
 
 
 def _missing(what: str, path: str, expected: str) -> dict:
-    return {"what": what, "path": path, "problem": "missing", "owner": None, "group": None, "mode": None, "expected": expected}
+    return {"what": what, "path": clean(path), "problem": "missing", "owner": None, "group": None, "mode": None, "expected": expected}
 
 
 def check(entry: dict, known) -> list:
@@ -198,7 +198,8 @@ def problems(context) -> list:
     found += _dkim_keys(context, known)
     values = _mail.imap_settings(context)
     if values:
-        reader = values.get("default_internal_user") or "dovecot"
+        named = values.get("service.auth.user", "")
+        reader = named if named and "$" not in named else values.get("default_internal_user") or "dovecot"
         for path in user_files(values):
             found += _readable_by("map", path, reader, known, context)
         found += [_missing("map", path, "root:shadow 0640") for path in ("/etc/shadow", "/etc/passwd") if not os.path.lexists(path)]

@@ -8,7 +8,7 @@ tested by its own stamp, and the reading says ``ordered: false``.
 A line is named by the byte it starts at, counted from 1: ``@12345`` is what ``tail -c +12345 FILE | head -n 1``
 shows (for a compressed file: ``zcat FILE | tail -c +12345 | head -n 1``, ``xzcat``, ``bzcat``, ``zstdcat``).
 
-Memory is bounded: blocks of about a mebibyte; of a line longer than 64 KiB the rest is passed over.
+Memory is bounded: blocks of about two mebibytes; of a line longer than 64 KiB the rest is passed over.
 """
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ try:
 except ImportError:
     zstd = None
 
-CHUNK = 1024 * 1024
+CHUNK = 2 * 1024 * 1024
 LONGEST_LINE = 64 * 1024
 # Stretches no longer than this are read rather than bisected further.
 _LEAF = 64 * 1024

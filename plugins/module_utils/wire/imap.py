@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import re
+import time
 
+from ansible_collections.mailops.outage.plugins.module_utils.wire.sasl import xoauth2
 from ansible_collections.mailops.outage.plugins.module_utils.wire.session import Answer, Session, base64_of, quoted, read_literals, upper_words
 from ansible_collections.mailops.outage.plugins.module_utils.wire.transport import Stopped
 
@@ -11,6 +13,10 @@ MOST_LITERAL = 1024 * 1024
 _MOST_RESPONSES = 1000
 _STATUS = re.compile(rb"(OK|NO|BAD|BYE|PREAUTH)(?: \[([^\]]*)\])?(?: |$)", re.IGNORECASE)
 _EXISTS = re.compile(rb"\* (\d{1,10}) EXISTS$", re.IGNORECASE)
+_UID = re.compile(rb"[ (]UID (\d{1,10})[ )]", re.IGNORECASE)
+_NEXT = re.compile(rb"[ \[(]UIDNEXT (\d{1,10})[])]", re.IGNORECASE)
+_VALIDITY = re.compile(rb"\[UIDVALIDITY (\d{1,10})\]", re.IGNORECASE)
+_FOLDER = re.compile(rb'\* LIST \(([^)]*)\) (?:"(\\?.)"|NIL) (.+)$', re.IGNORECASE)
 # The account is not at fault: try again (RFC 5530 section 3).
 _TEMPORARY = ("UNAVAILABLE", "INUSE", "SERVERBUG", "LIMIT", "CONTACTADMIN")
 
@@ -24,12 +30,25 @@ def parse_status(text: bytes) -> tuple[str, str]:
     return found.group(1).decode("ascii").upper(), words[0] if words else ""
 
 
+def parse_folder(line: bytes, literals: list[bytes]) -> tuple[list[str], str, bytes] | None:
+    """(attributes in capitals, hierarchy separator, name as it goes over the wire) of a LIST response; None when it is another."""
+    found = _FOLDER.match(line)
+    if not found:
+        return None
+    name = literals[0] if literals else found.group(3).strip()
+    if name[:1] == b'"' and name[-1:] == b'"':
+        name = re.sub(rb"\\(.)", rb"\1", name[1:-1])
+    return upper_words(found.group(1)), (found.group(2) or b"").decode("ascii", "replace")[-1:], name
+
+
 class Imap(Session):
-    """One IMAP session."""
+    """One IMAP session. ``exists`` is the number of messages in the open mailbox as the server last said it."""
 
     def __init__(self, stream):
         super().__init__(stream)
         self._number = 0
+        self._literals: list[list[bytes]] = []
+        self.exists = 0
 
     def command(self, line: bytes, *continuations: bytes) -> tuple[Answer, str, str, list[bytes]]:
         """Send one command, answering each ``+`` with the next of ``continuations``.
@@ -41,10 +60,11 @@ class Imap(Session):
         pending = list(continuations)
         untagged: list[bytes] = []
         farewell = None
+        self._literals = []
         self.send(tag + line)
         while len(untagged) <= _MOST_RESPONSES:
             try:
-                response, _literals = read_literals(self.stream, MOST_LITERAL)
+                response, literals = read_literals(self.stream, MOST_LITERAL)
             except Stopped as stop:
                 if farewell and stop.outcome in ("closed", "reset"):
                     raise farewell.stop("closed") from None
@@ -53,6 +73,8 @@ class Imap(Session):
                 self.send(pending.pop(0))
             elif response[:2] == b"* ":
                 untagged.append(response)
+                self._literals.append(literals)
+                self._count(response)
                 if response[2:6].upper() == b"BYE ":
                     farewell = self.answer(response)
             elif response.startswith(tag):
@@ -95,10 +117,15 @@ class Imap(Session):
         return answer
 
     def login(self, username: str, password: str, mechanism: str = "") -> Answer:
-        """AUTHENTICATE PLAIN, else the LOGIN command. Stopped: login_failed, login_unavailable, no_mechanism."""
+        """AUTHENTICATE PLAIN, else the LOGIN command, or XOAUTH2 when asked for. Stopped: login_failed, login_unavailable, no_mechanism."""
         mechanism = self.choose(mechanism, ("PLAIN",), "" if "LOGINDISABLED" in self.offered else "LOGIN")
         self.hide(username, password)
-        if mechanism == "LOGIN":
+        if mechanism == "XOAUTH2":
+            response = xoauth2(username, password)
+            self.stream.hide(response)
+            # A refusal comes as a challenge, to be answered with nothing before the tagged response.
+            sent = self.command(b"AUTHENTICATE XOAUTH2", response, b"")
+        elif mechanism == "LOGIN":
             sent = self.command(b"LOGIN " + quoted(username) + b" " + quoted(password))
         elif "SASL-IR" in self.offered:
             sent = self.command(b"AUTHENTICATE PLAIN " + base64_of("", username, password))
@@ -125,5 +152,98 @@ class Imap(Session):
         counts = [int(found.group(1)) for found in map(_EXISTS.match, untagged) if found]
         return answer, counts[-1] if counts else None
 
+    def ask(self, line: bytes) -> tuple[Answer, list[bytes]]:
+        """A command that must be answered with OK: (answer, untagged responses). Stopped: tempfail, reject."""
+        answer, condition, code, untagged = self.command(line)
+        if condition != "OK":
+            raise answer.stop("tempfail" if code in _TEMPORARY else "reject")
+        return answer, untagged
+
+    def select(self, name: bytes = b"INBOX") -> tuple[Answer, int | None, int | None]:
+        """Open ``name`` for reading and deleting: (answer, UIDNEXT, UIDVALIDITY), None what the server does not say."""
+        self.exists = 0
+        answer, untagged = self.ask(b"SELECT " + _folder(name))
+        return answer, _first(_NEXT, untagged), _first(_VALIDITY, untagged)
+
+    def next_uid(self, name: bytes) -> int | None:
+        """UIDNEXT of a mailbox that is not open (STATUS)."""
+        return _first(_NEXT, self.ask(b"STATUS " + _folder(name) + b" (UIDNEXT)")[1])
+
+    def folders(self, pattern: bytes = b"%") -> list[tuple[list[str], str, bytes]]:
+        """LIST: (attributes, separator, name) of each; with SPECIAL-USE only those that have a use (RFC 6154)."""
+        which = b"(SPECIAL-USE) " if "SPECIAL-USE" in self.offered else b""
+        untagged = self.ask(b"LIST " + which + b'"" ' + quoted(pattern.decode("ascii")))[1]
+        return [found for found in map(parse_folder, untagged, self._literals) if found]
+
+    def fetch(self, uids: bytes, what: bytes) -> dict[int, bytes]:
+        """UID FETCH of one body section: the text of each UID that exists."""
+        untagged = self.ask(b"UID FETCH " + uids + b" (UID " + what + b")")[1]
+        return {int(uid.group(1)): _text_of(line, literals)
+                for line, literals in zip(untagged, self._literals) for uid in [_UID.search(line)] if uid and b" FETCH " in line.upper()[:24]}
+
+    def search(self, criteria: bytes) -> list[int]:
+        """UID SEARCH, in ascending order."""
+        untagged = self.ask(b"UID SEARCH " + criteria)[1]
+        return sorted({int(word) for line in untagged if line[:8].upper() == b"* SEARCH" for word in line[8:].split() if word.isdigit()})
+
+    def idle(self, seconds: float, enough) -> Answer:
+        """IDLE (RFC 2177) until the mailbox grows or ``seconds`` are over; ``enough`` are the seconds for the server to end it.
+
+        Stopped when the server refuses it or hangs up.
+        """
+        began = time.monotonic()
+        self._number += 1
+        tag = b"a%d " % self._number
+        self.send(tag + b"IDLE")
+        waiting = grown = False
+        try:
+            while not (waiting and grown):
+                response, _literals = read_literals(self.stream, MOST_LITERAL)
+                if response[:1] == b"+":
+                    waiting = True
+                    self.stream.within(seconds - (time.monotonic() - began))
+                elif response.startswith(tag):
+                    raise self.answer(response).stop("reject")
+                elif response[2:6].upper() == b"BYE ":
+                    raise self.answer(response).stop("closed")
+                grown = self._count(response) or grown
+        except Stopped as stop:
+            if stop.outcome not in ("timeout", "silent") or not waiting:
+                raise
+        self.stream.within(enough)
+        self.send(b"DONE")
+        for _response in range(_MOST_RESPONSES):
+            response, _literals = read_literals(self.stream, MOST_LITERAL)
+            self._count(response)
+            if response.startswith(tag):
+                return self.answer(response)
+        raise self.answer(response).stop("garbage")
+
+    def _count(self, response: bytes) -> bool:
+        """Keep ``exists`` up to date; whether messages were added."""
+        before, found = self.exists, _EXISTS.match(response)
+        if found:
+            self.exists = int(found.group(1))
+        elif response[:2] == b"* " and response[-8:].upper() == b" EXPUNGE" and self.exists:
+            self.exists -= 1
+        return self.exists > before
+
     def quit(self) -> None:
         self.command(b"LOGOUT")
+
+
+def _folder(name: bytes) -> bytes:
+    """A folder's name as a quoted string. Names are modified UTF-7 on the wire, hence ASCII (RFC 3501 section 5.1.3); others raise ValueError."""
+    return quoted(name.decode("ascii"))
+
+
+def _first(pattern, lines) -> int | None:
+    return next((int(found.group(1)) for found in map(pattern.search, lines) if found), None)
+
+
+def _text_of(line: bytes, literals: list[bytes]) -> bytes:
+    """The section of a FETCH response: a literal, else a quoted string; empty for NIL."""
+    if literals:
+        return literals[0]
+    found = re.search(rb'\] "((?:[^"\\]|\\.)*)"', line)
+    return re.sub(rb"\\(.)", rb"\1", found.group(1)) if found else b""

@@ -4,8 +4,11 @@ from __future__ import annotations
 import re
 
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
+from ansible_collections.mailops.outage.plugins.module_utils.wire.sasl import xoauth2
 from ansible_collections.mailops.outage.plugins.module_utils.wire.session import MOST_LINES, Answer, Session, base64_of, plain, upper_words
 
+# Lines of one message that is read here.
+_MOST_MESSAGE = 5000
 _STATUS = re.compile(rb"(\+OK|-ERR)(?: \[([^\]]*)\])?(?: |$)", re.IGNORECASE)
 # The system is at fault, or another session holds the mailbox: not the password (RFC 2449 section 8, RFC 3206).
 _TEMPORARY = ("SYS/TEMP", "SYS/PERM", "IN-USE", "LOGIN-DELAY")
@@ -64,9 +67,9 @@ class Pop3(Session):
         self.offers_tls = "STLS" in self.offered
         return answer
 
-    def _listing(self) -> list[bytes]:
+    def _listing(self, most: int = MOST_LINES) -> list[bytes]:
         lines: list[bytes] = []
-        while len(lines) <= MOST_LINES:
+        while len(lines) <= most:
             line = self.stream.recv_line()
             if line == b".":
                 return lines
@@ -77,27 +80,36 @@ class Pop3(Session):
         return self.expect(b"STLS")
 
     def login(self, username: str, password: str, mechanism: str = "") -> Answer:
-        """AUTH PLAIN, else USER and PASS (mechanism ``USER``). Stopped: login_failed, login_unavailable, no_mechanism."""
+        """AUTH PLAIN, else USER and PASS (mechanism ``USER`` or ``LOGIN``), or XOAUTH2 when asked for. Stopped: login_failed, login_unavailable, no_mechanism."""
         mechanism = self.choose(mechanism, ("PLAIN",), "USER")
         self.hide(username, password)
         if mechanism == "PLAIN":
-            return self._plain(base64_of("", username, password))
+            return self._authenticate(b"PLAIN", base64_of("", username, password))
+        if mechanism == "XOAUTH2":
+            response = xoauth2(username, password)
+            self.stream.hide(response)
+            return self._authenticate(b"XOAUTH2", response)
         answer, good, code = self.command(b"USER " + plain(username))
         if good:
             answer, good, code = self.command(b"PASS " + plain(password))
         return self._granted(answer, good, code)
 
-    def _plain(self, response: bytes) -> Answer:
+    def _authenticate(self, mechanism: bytes, response: bytes) -> Answer:
         # Without an initial response: a line of RFC 1939 may be too short for it, and every server takes the two-step form.
-        self.send(b"AUTH PLAIN")
+        self.send(b"AUTH " + mechanism)
         line = self.stream.recv_line()
-        if line[:1] == b"+" and line[:3].upper() != b"+OK":
-            return self._granted(*self.command(response))
+        wanted = "no_mechanism"
+        # XOAUTH2 explains a refusal in a second challenge, to be answered with nothing.
+        for reply in (response, b""):
+            if line[:1] == b"+" and line[:3].upper() != b"+OK":
+                self.send(reply)
+                line = self.stream.recv_line()
+                wanted = "login_failed"
         try:
             good, code = parse_status(line)
         except ValueError:
             raise self.answer(line).stop("protocol_error") from None
-        return self._granted(self.answer(line), good, code, "no_mechanism")
+        return self._granted(self.answer(line), good, code, wanted)
 
     @staticmethod
     def _granted(answer: Answer, good: bool, code: str, refusal: str = "login_failed") -> Answer:
@@ -110,6 +122,28 @@ class Pop3(Session):
         answer = self.expect(b"STAT")
         found = re.match(rb"\+OK (\d{1,10}) ", answer.lines[0], re.IGNORECASE)
         return answer, int(found.group(1)) if found else None
+
+    def number_of(self, command: bytes, number: int) -> bytes:
+        """What ``UIDL n`` or ``LIST n`` says of one message, without its number. Stopped: tempfail, reject, protocol_error."""
+        answer = self.expect(b"%s %d" % (command, number))
+        words = answer.lines[0].split()
+        if len(words) < 3 or words[1] != b"%d" % number:
+            raise answer.stop("protocol_error")
+        return words[2]
+
+    def text(self, command: bytes) -> bytes:
+        """The lines that TOP or RETR answers with, in CRLF and without the doubled dots. Stopped: tempfail, reject, garbage."""
+        self.expect(command)
+        lines = self._listing(_MOST_MESSAGE)
+        return b"".join((line[1:] if line[:1] == b"." else line) + b"\r\n" for line in lines)
+
+    def delete(self, number: int) -> Answer:
+        """DELE, which counts once ``update`` has been answered."""
+        return self.expect(b"DELE %d" % number)
+
+    def update(self) -> Answer:
+        """QUIT, with which the server does its deletions. Stopped tempfail or reject when it could not."""
+        return self.expect(b"QUIT")
 
     def quit(self) -> None:
         self.command(b"QUIT")

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
+from ansible_collections.mailops.outage.plugins.module_utils.wire.sasl import xoauth2
 from ansible_collections.mailops.outage.plugins.module_utils.wire.session import MOST_LINES, Answer, Session, base64_of, plain, upper_words
 
 # No such command, no such parameter, not here, mechanism unknown, too weak, or only under TLS (RFC 4954 section 6, RFC 5321 section 4.2.3).
@@ -19,6 +20,12 @@ def parse_line(line: bytes) -> tuple[int, bool, bytes]:
 def outcome_of(code: int | None) -> str:
     """What an unwelcome reply code means for the sender: try again, give up, or not in step."""
     return {4: "tempfail", 5: "reject"}.get((code or 0) // 100, "protocol_error")
+
+
+def stuffed(message: bytes) -> bytes:
+    """The message with dots at line starts doubled (RFC 5321 section 4.5.2), ending in CRLF."""
+    message = message if message.endswith(b"\r\n") else message + b"\r\n"
+    return (b"\r\n" + message).replace(b"\r\n.", b"\r\n..")[2:]
 
 
 class Smtp(Session):
@@ -87,12 +94,18 @@ class Smtp(Session):
         return self.expect(b"STARTTLS", 220)
 
     def login(self, username: str, password: str, mechanism: str = "") -> Answer:
-        """AUTH PLAIN or LOGIN. Stopped: login_failed (535), login_unavailable (4xx), no_mechanism."""
+        """AUTH PLAIN or LOGIN, or XOAUTH2 when asked for. Stopped: login_failed (535), login_unavailable (4xx), no_mechanism."""
         mechanism = self.choose(mechanism, ("PLAIN", "LOGIN"))
         self.hide(username, password)
         if mechanism == "PLAIN":
             rest = [base64_of("", username, password)]
             reply = self.command(b"AUTH PLAIN " + rest[0])
+        elif mechanism == "XOAUTH2":
+            response = xoauth2(username, password)
+            self.stream.hide(response)
+            # A refusal comes as a challenge, to be answered with nothing before the server says so with a code.
+            rest = [response, b""]
+            reply = self.command(b"AUTH XOAUTH2")
         else:
             rest = [base64_of(username), base64_of(password)]
             reply = self.command(b"AUTH " + plain(mechanism))
@@ -116,6 +129,21 @@ class Smtp(Session):
     def recipient(self, address: str) -> Answer:
         """RCPT TO. Returns the reply whatever its code: 250 and 251 accept (RFC 5321 section 3.3)."""
         return self.command(b"RCPT TO:<" + plain(address) + b">")
+
+    def data(self) -> Answer:
+        """DATA. Stopped tempfail, reject or protocol_error unless the server asks for the message (354)."""
+        return self.expect(b"DATA", 354)
+
+    def content(self, message: bytes) -> Answer:
+        """Send the message (CRLF lines) with its dots doubled, and the end of data. Stopped unless it was taken (250).
+
+        Of LMTP this is the reply for the one recipient (RFC 2033 section 4.2).
+        """
+        self.stream.send(stuffed(message) + b".\r\n")
+        reply = self.reply()
+        if reply.code != 250:
+            raise reply.stop(outcome_of(reply.code))
+        return reply
 
     def reset(self) -> Answer:
         return self.command(b"RSET")

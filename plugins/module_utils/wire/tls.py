@@ -12,6 +12,7 @@ import hashlib
 import ipaddress
 import time
 
+from ansible_collections.mailops.outage.plugins.module_utils.der import items as elements
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 _ATTRIBUTES = {
@@ -146,24 +147,8 @@ def _fields(der: bytes) -> dict:
 
 
 def _items(data: bytes) -> list[tuple[int, bytes]]:
-    """The (tag, content) pairs that ``data`` is made of. DER: definite lengths, one-byte tags suffice here."""
-    found, at = [], 0
-    while at < len(data):
-        if at + 2 > len(data):
-            raise ValueError("cut short")
-        tag, length = data[at], data[at + 1]
-        at += 2
-        if length & 0x80:
-            size = length & 0x7F
-            if not 1 <= size <= 4 or at + size > len(data):
-                raise ValueError("bad length")
-            length = int.from_bytes(data[at:at + size], "big")
-            at += size
-        if at + length > len(data):
-            raise ValueError("cut short")
-        found.append((tag, data[at:at + length]))
-        at += length
-    return found
+    """The (tag, content) pairs that ``data`` is made of."""
+    return [(tag, content) for tag, content, _whole in elements(data)]
 
 
 def _expect(items, index: int, tag: int) -> bytes:

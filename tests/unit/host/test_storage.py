@@ -324,6 +324,22 @@ def test_the_mail_store_is_found_by_the_settings(imap, mta, root, pattern, insid
     assert (found.root, found.pattern, found.inside, found.owner) == (root, pattern, inside, owner)
 
 
+@pytest.mark.parametrize("text, expected", [
+    ("alice@one.test:{x}y:5000:5000::/srv/mail/one.test/alice::\nbob@two.test:{x}y:5000:5000::/srv/mail/two.test/bob::\n", ("/srv/mail/%u/%u", "5000")),
+    ("alice:{x}y:1001:1001::/srv/mail/alice::\nbob:{x}y:1002:1002::/srv/mail/bob::\n", ("/srv/mail/%u", "")),
+    ("alice:{x}y:5000:5000::/srv/mail/alice::\n", ("/srv/mail/%u", "5000")), ("# none\nalice:{x}y::::::\n", ("", "")), ("", ("", "")),
+])
+def test_homes_of_a_user_file_are_a_pattern(text, expected):
+    assert _mailstore.homes_in(text) == expected
+
+
+def test_the_homes_of_a_user_file_are_the_store():
+    imap = {"mail_location": "maildir:~/Maildir", "userdb.0.driver": "passwd-file", "userdb.0.args": "username_format=%u /etc/dovecot/users"}
+    texts = {"/etc/dovecot/users": "alice:{x}y:5000:5000::/srv/mail/alice::\nbob:{x}y:5000:5000::/srv/mail/bob::\n"}
+    found = _mailstore.locate(imap, {}, texts.get)
+    assert (found.root, found.pattern, found.owner) == ("/srv/mail", "/srv/mail/*/Maildir", "5000")
+
+
 def test_a_host_without_mail_settings_has_no_store():
     assert _mailstore.locate({}, {}) is None
 
