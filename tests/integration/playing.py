@@ -43,7 +43,8 @@ class Played:
         assert self.rc == 0, self.out[-4000:]
         assert "Traceback" not in self.out and "Exception in thread" not in self.out, self.out[-4000:]
         found = json.loads(self.text("diagnosis.json"))
-        jsonschema.validate(found, json.loads(SCHEMA.read_text(encoding="utf-8")))
+        checker = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+        assert [f"{error.json_path}: {error.message[:300]}" for error in checker.iter_errors(found)] == []
         return found
 
     def text(self, name: str) -> str:
