@@ -4,6 +4,7 @@ from __future__ import annotations
 import time
 
 from ansible import __version__ as ansible_version
+from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.color import ANSIBLE_COLOR
@@ -44,11 +45,14 @@ class ActionModule(ActionBase):
             run.point_latest()
         except (OSError, ValueError, KeyError) as problem:
             raise AnsibleActionFail(f"The diagnosis of {args['run_dir']} could not be made: {type(problem).__name__}: {problem}") from problem
-        if args["show"]:
-            display = Display()
-            display.display(terminal.summary(found, args["language"], min(display.columns + 1, 100), ANSIBLE_COLOR, report=run.path("report.md")))
+        display = Display()
+        summary = terminal.summary(found, args["language"], min(display.columns + 1, 100), ANSIBLE_COLOR, report=run.path("report.md"))
+        if not args["show"]:
+            summary = ""
+        elif "mailops.outage.summary" not in C.CALLBACKS_ENABLED:
+            display.display(summary)
         first = found["causes"][0]
         result.update(changed=False, verdict=found["verdict"], severity=found["severity"], scope=found["scope"]["kind"], impact=found["impact"]["class"],
                       root_cause=first["id"], host=first["host"], confidence=first["confidence"],
-                      report=run.path("report.md"), diagnosis=run.path("diagnosis.json"))
+                      report=run.path("report.md"), diagnosis=run.path("diagnosis.json"), summary=summary)
         return result

@@ -44,7 +44,7 @@ _SUDO_ASKS = re.compile(r"Missing sudo password|a password is required|Incorrect
 _NO_PYTHON = re.compile(r"python[\d.]*'?:? (?:command )?not found|No such file or directory.*python|interpreter was not found|No python interpreters found|"
                         r"/python[\d.]*: (?:No such|not found)|module interpreter \S+ was not found|exec format error|SyntaxError", re.I)
 # Ansible's own words around what ssh or the host said.
-_WRAPPING = re.compile(r"(?:Data could not be sent to remote host|Failed to connect to the host via)\b.*?(?:over|via) ssh: ?|"
+_WRAPPING = re.compile(r"Data could not be sent to remote host.*?over ssh: ?|Failed to connect to the host via (?:ssh|scp|sftp): ?|"
                        r"Module result deserialization failed: No start of json char found", re.I | re.S)
 # Of ssh's long warning about a host key, the lines that say which one.
 _KEY_LINES = re.compile(r"SHA256:|Offending|has changed and|host key is known|verification failed")
@@ -108,7 +108,8 @@ class ActionModule(ActionBase):
         except (OSError, ValueError) as problem:
             raise AnsibleActionFail(f"{args['run_dir']} is not the folder of an open run: {problem}") from None
         probes: list = []
-        outside = threading.Thread(target=self._probe, args=(host, args, probes), daemon=True)
+        not_probed: list = []
+        outside = threading.Thread(target=self._probe, args=(host, args, probes, not_probed), daemon=True)
         outside.start()
         asked = time.time()
         answer, connection = self._look({
@@ -118,7 +119,7 @@ class ActionModule(ActionBase):
         }, task_vars)
         skew = clock_skew(answer, asked, time.time())
         outside.join()
-        not_visible = list(answer.get("not_visible") or [])
+        not_visible = not_probed + list(answer.get("not_visible") or [])
         if not connection["ok"]:
             not_visible.insert(0, f"the host's own view: {connection['text']}")
         elif connection["text"]:
@@ -132,11 +133,14 @@ class ActionModule(ActionBase):
                       answering=sorted(item["protocol"] for item in probes if item["ok"]), not_visible=len(not_visible))
         return result
 
-    def _probe(self, host, args, probes):
+    def _probe(self, host, args, probes, not_probed):
         address = args["address"] or host
         targets = [{"name": address, "port": port, "protocol": protocol} for protocol, port in PORTS]
-        for item in wire_probe.probe_all(targets, dict(estate.PATIENCE, ca_file=args["ca_file"], vantage="controller")):
-            probes.append(dict(item, host=host, look="first"))
+        try:
+            probes += [dict(item, host=host, look="first")
+                       for item in wire_probe.probe_all(targets, dict(estate.PATIENCE, ca_file=args["ca_file"], vantage="controller"))]
+        except wire_probe.BadRequest as problem:
+            not_probed.append(clean(f"its ports: {problem}"))
 
     def _look(self, module_args, task_vars):
         """The module's answer and how the connection went, with one try without root when sudo does not let us."""

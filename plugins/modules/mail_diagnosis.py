@@ -85,6 +85,11 @@ report:
   returned: success
   type: str
   sample: /srv/incidents/20261123T205107Z-4f2a/report.md
+summary:
+  description: The summary for the terminal. The callback P(mailops.outage.summary#callback) shows it as the last thing of the run.
+  returned: success
+  type: str
+  sample: "OUTAGE SEV1 (critical) ..."
 diagnosis:
   description: The path of diagnosis.json.
   returned: success

@@ -99,8 +99,9 @@ class Lab:
 
 def run(program: str, *words: str, cwd=ROOT, environment=None, seconds=BOUND_SECONDS) -> tuple:
     """``(rc, output of both streams)`` of a program of the environment that runs the tests. Fails the test at its time limit."""
-    settings = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "LAB_"))}
-    settings.update(PATH=f"{BIN}:{os.environ['PATH']}", PWD=str(cwd), ANSIBLE_NOCOLOR="1", **(environment or {}))
+    # A timer sets no PWD either.
+    settings = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "LAB_")) and name != "PWD"}
+    settings.update(PATH=f"{BIN}:{os.environ['PATH']}", ANSIBLE_NOCOLOR="1", **(environment or {}))
     with subprocess.Popen([str(BIN / program), *words], cwd=cwd, env=settings, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           start_new_session=True) as child:
         try:

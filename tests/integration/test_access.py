@@ -31,6 +31,7 @@ setsid python3 -c 'import socket, time; s = socket.create_server(("0.0.0.0", 222
 CLOSED = {
     "unreachable": ({"ansible_host": "NOBODY"}, r"No route to host|timed out"),
     "nameless": ({"ansible_host": "nowhere.invalid"}, "Could not resolve hostname"),
+    "no_name": ({"ansible_host": "no such name!"}, "hostname contains invalid characters|Could not resolve hostname"),
     "refusing": ({"ansible_port": 2}, "Connection refused"),
     "silent": ({"ansible_port": 2222}, "timed out"),
     "wrong_key": ({"ansible_ssh_private_key_file": "OTHER_KEY"}, "Permission denied"),

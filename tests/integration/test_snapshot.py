@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 
-from playing import STATE
+from playing import ROOT, STATE, run
 
 MANIFEST = "/var/lib/mailops/known-good/current/manifest.json"
 SECRETS = ("PRIVATE KEY", "lab-alice", "lab-bob", "lab-carol", "lab-probe", "{SHA512-CRYPT}", "$6$", "$y$")
@@ -48,9 +48,13 @@ def test_check_mode_keeps_nothing(play, single, mail):
     assert not (ended.reports / "known-good").exists()
 
 
-def test_a_later_diagnosis_says_what_changed(play, single, mail):
+def test_a_later_diagnosis_says_what_changed(play, single, mail, tmp_path):
     mail.change("true")
-    assert play(single, playbook="playbooks/snapshot.yml").rc == 0
+    # A folder as one types it, from where one stands.
+    rc, out = run("ansible-playbook", "-i", str(single), str(ROOT / "playbooks/snapshot.yml"), "-e", "report_dir=kept", cwd=tmp_path,
+                  environment={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")})
+    assert rc == 0, out
+    assert (tmp_path / "kept/known-good/mail.json").exists() and (tmp_path / "kept/latest/diagnosis.json").exists()
     mail.change("postconf -e mynetworks=192.0.2.0/24; postfix reload")
     found = play(single).diagnosis
     change = next(item for item in found["changes"] if item["name"] == "mynetworks")
