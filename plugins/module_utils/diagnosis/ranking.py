@@ -30,6 +30,7 @@ class Candidate:
     evidence: list = field(default_factory=list)
     since_epoch: float | None = None
     changed: bool = False
+    users: set = field(default_factory=set)
     explained_by: list = field(default_factory=list)
     explains: list = field(default_factory=list)
 
@@ -69,7 +70,7 @@ def _epoch(item: dict) -> float | None:
 def candidate(cause: Cause, view: dict) -> Candidate | None:
     """The candidate that ``cause`` is in this view, or None when no condition holds."""
     host = view.get("host", "")
-    doubts, evidence, times = [], [], []
+    doubts, evidence, times, users = [], [], [], set()
     for condition in cause.conditions:
         match = None
         if condition.signature:
@@ -85,6 +86,7 @@ def candidate(cause: Cause, view: dict) -> Candidate | None:
                 times.append(_epoch(item))
         if match:
             times.append(match.get("first_epoch"))
+            users.update((match.get("groups") or {}).get("user") or {})
             evidence += [_evidence(sample, host, "log") for sample in match.get("samples") or []]
     if not doubts:
         return None
@@ -93,7 +95,7 @@ def candidate(cause: Cause, view: dict) -> Candidate | None:
         if item["text"] and item not in unique:
             unique.append(item)
     known = [moment for moment in times if moment]
-    return Candidate(cause, host, round(1.0 - math.prod(doubts), 3), unique[:_MOST_EVIDENCE], min(known) if known else None)
+    return Candidate(cause, host, round(1.0 - math.prod(doubts), 3), unique[:_MOST_EVIDENCE], min(known) if known else None, users=users)
 
 
 def _explains(one: Candidate, other: Candidate) -> bool:

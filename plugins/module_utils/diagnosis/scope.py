@@ -98,8 +98,10 @@ def assess(views: list, estate: dict, candidates: list, severity_rules=None) -> 
         impacts.add(item.cause.impact)
         if item.host:
             hosts.add(item.host)
-    users = sorted({recipient for _view, _impact, recipient in recipients})
-    service_wide = bool(agreed) and any(agreed) and not (recipients and not any(view["failing"] for view in views) and len(users) < max(2, tried // 2))
+    refused = {recipient for _view, _impact, recipient in recipients}
+    users = sorted(refused | {user for item in roots for user in item.users})
+    few_refused = recipients and not any(view["failing"] for view in views) and len(refused) < max(2, tried // 2)
+    service_wide = any(agreed) and not few_refused
     kind = _kind(views, roots, recipients, service_wide, estate)
     impact = worst(impacts)
     blind = [view for view in views if not view["connection"]["ok"] and not any(probe.get("ok") for probe in view["ports"].values())]
@@ -138,7 +140,8 @@ def _kind(views: list, roots: list, recipients: list, service_wide: bool, estate
             return "domain"
         return "all_users"
     order = ("all_users", "domain", "some_users", "single_user")
-    kinds = [item.cause.scope for item in roots]
+    # A fault of one mailbox, seen at several of them, is a fault of some users.
+    kinds = ["some_users" if item.cause.scope == "single_user" and len(item.users) > 1 else item.cause.scope for item in roots]
     if kinds:
         return min(kinds, key=order.index)
     if recipients:

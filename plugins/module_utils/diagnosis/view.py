@@ -10,7 +10,8 @@ beside them:
 ``failing``     the probes that failed although the port is expected to serve
 ``seen``        what the log's signatures found: ``seen.NAME.count``, ``.last_epoch``, ``.current``, ``.samples``, ``.groups``
 ``flow``        the log's counts of mail (accepted, delivered, …)
-``changed``     differences from the known-good snapshot: [{what, name, before, after, time, source}]
+``changed``     differences from the known-good snapshot: [{what, name, before, after, source, time_epoch}]; without a snapshot
+                what the host itself remembers (files changed lately, backups beside them) and how it differs from healthy siblings
 ``dns``         the problems that mail_dns_info found, of the whole estate
 ``peers``       the other mail hosts: [{host, reachable, healthy}]
 ``reported``    {user} when somebody was named as not getting mail
@@ -121,7 +122,7 @@ def host_view(observation: dict, signatures: dict, estate: dict) -> dict:
         "failing": [probe for probe in first.values() if not probe.get("ok") and probe.get("protocol") in expected],
         "seen": seen,
         "flow": _dig(facts, "events", "flow", default={}),
-        "changed": _dig(facts, "known_good", "differences", default=[]),
+        "changed": _dig(facts, "known_good", "differences", default=[]) if _dig(facts, "known_good", "present") else remembered(facts),
         "known_good": _dig(facts, "known_good", default={}),
         "dns": estate.get("dns") or {},
         "reported": estate.get("reported") or {},
@@ -132,6 +133,42 @@ def host_view(observation: dict, signatures: dict, estate: dict) -> dict:
     return view
 
 
+def remembered(facts: dict) -> list:
+    """Changes as a host without a snapshot knows them: configuration files by their age, and what lies beside them.
+
+    Which of them mattered nobody can say, so they only support a cause that other evidence names.
+    """
+    history = _dig(facts, "changes", "history", "kind")
+    source = "git -C /etc log" if history in ("etckeeper", "git") else "ls -l"
+    backups = _dig(facts, "changes", "backups", default=[])
+    found = []
+    for entry in _dig(facts, "changes", "files", default=[]):
+        path = entry.get("path", "")
+        beside = next((backup for backup in backups if backup.startswith(path)), None)
+        found.append({"what": "file", "name": path, "before": beside, "after": entry.get("mtime"), "source": f"{source} {path}",
+                      "time_epoch": entry.get("mtime_epoch")})
+    return found
+
+
+def differs_from_siblings(view: dict, others: list) -> list:
+    """Settings in which a host differs from at least two healthy hosts of the same kind that agree with each other."""
+    siblings = [other for other in others if other["expected"] == view["expected"] and other["connection"]["ok"] and not other["failing"]]
+    if len(siblings) < 2:
+        return []
+    names = ", ".join(sorted(other["host"] for other in siblings)[:3])
+    found = []
+    for area, source in (("postfix", "postconf -n"), ("dovecot", "doveconf -n")):
+        own, theirs = _dig(view, area, "settings", default={}), [_dig(other, area, "settings", default={}) for other in siblings]
+        if not own or not all(theirs):
+            continue
+        for name in sorted(set(own) | set(theirs[0])):
+            values = {settings.get(name) for settings in theirs}
+            if len(values) == 1 and own.get(name) not in values:
+                found.append({"what": "setting", "name": name, "before": values.pop(), "after": own.get(name),
+                              "source": source, "compared_with": names, "time_epoch": None})
+    return found
+
+
 def estate_view(views: list, estate: dict) -> dict:
     """The view of the whole estate; gives every host's view its ``peers`` on the way."""
     def brief(view):
@@ -140,6 +177,8 @@ def estate_view(views: list, estate: dict) -> dict:
     briefs = [brief(view) for view in views]
     for view in views:
         view["peers"] = [item for item in briefs if item["host"] != view["host"]]
+        if not view["known_good"].get("present"):
+            view["changed"] = view["changed"] + differs_from_siblings(view, [other for other in views if other is not view])
     return {
         "hosts": views,
         "dns": estate.get("dns") or {},

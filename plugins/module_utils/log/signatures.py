@@ -19,6 +19,7 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from itertools import accumulate
+from operator import methodcaller
 
 from ansible_collections.mailops.outage.plugins.module_utils.log import literals, quiet
 from ansible_collections.mailops.outage.plugins.module_utils.log.stamps import iso
@@ -31,6 +32,7 @@ _MOST_QUEUE_IDS = 20
 _MOST_VALUES = 1000
 _TOP_VALUES = 10
 _LONGEST_VALUE = 200
+_NEAR = 1024
 # Postfix short (hexadecimal) and long queue ids (QUEUE_ID in cleanup(8): no vowels), Exim's before and since 4.97.
 _QUEUE_ID = re.compile(
     rb"\]: ([0-9A-F]{5,15}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,20}): |[ :]([0-9A-Za-z]{6}-(?:[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[0-9A-Za-z]{11}-[0-9A-Za-z]{4}))(?= )"
@@ -66,20 +68,17 @@ class Signature:
         # A choice after a run of anything is tried at every place: a line that holds none of its texts is better known before.
         choices = (sorted(texts) for texts in required if len(texts) > 1 and not any(text in known for text in texts for known in self.literals))
         self._also = next(choices, []) if _CHOICE_ANYWHERE.search(self.pattern.pattern) else []
-        self._plain = not (self._also or self.excluded or self.program)
+        self._search = self._search_and_test if self._also or self.excluded or self.program else self.pattern.search
         # Whether it is searched in the lines of ordinary traffic too.
         self.all_lines = bool(spec.get("quiet")) or self.literals is None or any(quiet.meant(text) for text in self.literals)
 
     def find(self, lines) -> list:
-        """``[(line, match)]`` of the lines that match."""
-        limited = max(map(len, lines), default=0) <= LONGEST_MATCHED
-        search = self.pattern.search if self._plain and limited else self.search
-        return [(line, match) for line, match in zip(lines, map(search, lines)) if match]
+        """The matches in those of ``lines`` that match."""
+        if max(map(len, lines), default=0) > LONGEST_MATCHED:
+            lines = [line[:LONGEST_MATCHED] for line in lines]
+        return list(filter(None, map(self._search, lines)))
 
-    def search(self, line: bytes):
-        """The match in one line, or None."""
-        if len(line) > LONGEST_MATCHED:
-            line = line[:LONGEST_MATCHED]
+    def _search_and_test(self, line):
         if self._also:
             low = line.lower()
             if not any(text in low for text in self._also):
@@ -117,37 +116,37 @@ class Tally:
         self._samples: list = []
         self._groups: dict = {}
 
-    def add(self, hits, block, clock) -> None:
-        """``hits``: [(line, match)] in the block's order; ``clock``: the text's Stamps."""
-        self.count += len(hits)
+    def add(self, matches, block, clock) -> None:
+        """``matches``: of the lines of a block, in its order; ``clock``: the text's Stamps."""
+        self.count += len(matches)
         start = -1
-        for number, (line, _match) in enumerate(hits):
-            if 1 < number < len(hits) - 1:
-                continue
-            start = block.place(line, start + 1) if number < 2 else block.last_place(line)
+        for number, match in enumerate(matches[:2] + matches[2:][-1:]):
+            start = block.place(match.string, start + 1) if number < 2 else block.last_place(match.string)
             epoch = block.time_at(start, clock)
-            self._sample(block, start, line, epoch)
+            self._sample(block, start, match.string, epoch)
             if epoch is not None:
                 self.first = epoch if self.first is None else min(self.first, epoch)
                 self.last = epoch if self.last is None else max(self.last, epoch)
         if len(self._queue_ids) < _MOST_QUEUE_IDS:
-            self._add_queue_ids(hits[:_MOST_QUEUE_IDS])
-        for name in hits[0][1].re.groupindex:
+            self._add_queue_ids(matches[:_MOST_QUEUE_IDS])
+        for name in matches[0].re.groupindex:
             counts = self._groups.setdefault(name, Counter())
-            counts.update(match[name][:_LONGEST_VALUE] for _line, match in hits if match[name] is not None)
+            for value, count in Counter(map(methodcaller("group", name), matches)).items():
+                if value is not None:
+                    counts[value[:_LONGEST_VALUE]] += count
             if len(counts) > 2 * _MOST_VALUES:
                 self._groups[name] = Counter(dict(counts.most_common(_MOST_VALUES)))
 
-    def _add_queue_ids(self, hits):
-        for line, _match in hits:
-            found = _QUEUE_ID.search(line)
+    def _add_queue_ids(self, matches):
+        for match in matches:
+            found = _QUEUE_ID.search(match.string)
             if found:
                 self._queue_ids[found.group(1) or found.group(2)] = True
                 if len(self._queue_ids) >= _MOST_QUEUE_IDS:
                     return
 
     def _sample(self, block, start, line, epoch):
-        self._samples.append((epoch, *block.locate(start, epoch), line[:LONGEST_MATCHED]))
+        self._samples.append((epoch, *block.locate(start, epoch), line))
         if len(self._samples) > 3:
             # The beginning says most (Postfix DEBUG_README); the end says whether it still goes on.
             self._samples.sort(key=_by_time)
@@ -207,9 +206,9 @@ class Scanner:
 
     def _add(self, signature, lines, texts, block, clock):
         candidates = lines.holding(texts) if texts else lines.lines
-        hits = signature.find(candidates)
-        if hits:
-            self.tallies.setdefault(signature.name, Tally()).add(hits, block, clock)
+        matches = signature.find(candidates)
+        if matches:
+            self.tallies.setdefault(signature.name, Tally()).add(matches, block, clock)
 
 
 class _Lines:
@@ -243,5 +242,9 @@ class _Lines:
             while at >= 0 and self.lines:
                 number = bisect_right(self._ends, at)
                 numbers.append(number)
-                at = self._low.find(text, self._ends[number])
+                end = self._ends[number]
+                # In a flood the next is near; a search of all that follows takes longer to prepare than this to do.
+                at = self._low.find(text, end, end + _NEAR)
+                if at < 0:
+                    at = self._low.find(text, end)
         return self._found[text]

@@ -73,15 +73,15 @@ class Block:
         return None
 
     def place(self, line: bytes, start: int = 0) -> int:
-        """Where ``line`` (without its newline) starts, at ``start`` or after it. It has to be there."""
-        text = b"\n" + line + b"\n"
-        if start == 0 and self.data.startswith(text[1:]):
+        """Where ``line``, or a long line that begins with it, starts: at ``start`` or after it. It has to be there."""
+        text = b"\n" + line
+        if start == 0 and self.data.startswith(line):
             return 0
         return self.data.find(text, max(0, start - 1)) + 1
 
     def last_place(self, line: bytes) -> int:
         """Where ``line`` starts for the last time."""
-        return self.data.rfind(b"\n" + line + b"\n") + 1
+        return self.data.rfind(b"\n" + line) + 1
 
     def locate(self, start: int, _epoch: float | None) -> tuple:
         """``(source, line)`` by which a person finds the line at ``start`` again."""

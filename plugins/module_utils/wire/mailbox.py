@@ -57,8 +57,9 @@ class ImapBox:
         self._selected = (b"", None)
         self._base = {}
         self._size = 0
+        self._following = None
         self._reopened = 0
-        self._can_idle = False
+        self._can_idle = self._woken = False
 
     def open(self, sweep=None) -> list[dict]:
         """Log in, and remember where new mail begins. With ``sweep`` = (our senders, epoch) left-overs from before the epoch are deleted first.
@@ -67,7 +68,8 @@ class ImapBox:
         """
         self._enter()
         visit = self._visit
-        self._base[INBOX] = visit.ask("mailbox", lambda: self._select(INBOX, True))and self._next
+        visit.ask("mailbox", lambda: self._select(INBOX))
+        self._base[INBOX] = self._following or self._after_last()
         self._size = visit.session.exists
         for folder in self._junk_folders():
             try:
@@ -130,12 +132,14 @@ class ImapBox:
         if self._selected[1] != validity:
             self._base[INBOX] = 1
 
-    def _select(self, folder, first=False) -> Answer:
-        answer, following, validity = self._visit.patient().select(folder)
+    def _select(self, folder) -> Answer:
+        answer, self._following, validity = self._visit.patient().select(folder)
         self._selected = (folder, validity)
-        if first:
-            self._next = following or max(self._visit.patient().fetch(b"*", b"FLAGS") if self._visit.session.exists else [0]) + 1
         return answer
+
+    def _after_last(self):
+        """UIDNEXT of the open folder, from a server that does not say it."""
+        return max(self._visit.patient().fetch(b"*", _FIELDS), default=0) + 1 if self._visit.session.exists else 1
 
     def _open_folder(self, folder):
         if self._selected[0] != folder:
@@ -151,7 +155,8 @@ class ImapBox:
     def _look(self, token, everywhere=False):
         """(copies, whether mail came meanwhile): in the inbox, and in a junk folder that has grown."""
         found = []
-        for folder in [name for name in self._base if name != INBOX] if everywhere or self._selected[0] == INBOX and self._is_due() else []:
+        # On the way from IDLE to the message that it announced, the junk folders can wait.
+        for folder in [name for name in self._base if name != INBOX and (everywhere or not self._woken)]:
             following = self._visit.patient().next_uid(folder)
             if following is None or following > self._base[folder]:
                 self._open_folder(folder)
@@ -163,10 +168,6 @@ class ImapBox:
         before = session.exists
         found += self._new(INBOX, token)
         return found, session.exists > before
-
-    def _is_due(self):
-        """Whether the junk folders are to be looked at: not on the way from IDLE to the message that it announced."""
-        return self._visit.session.exists <= self._size or self._reopened > 0
 
     def _new(self, folder, token):
         session, since = self._visit.patient(), self._base[folder]
@@ -180,11 +181,15 @@ class ImapBox:
         return [Copy(clean(folder, 100), uid, raw, self._selected[1], folder) for uid, raw in sorted(whole.items())]
 
     def _rest(self, seconds):
+        self._woken = False
         if seconds <= 0:
             return
         if self._can_idle:
+            session = self._visit.patient()
+            before = session.exists
             try:
-                self._visit.patient().idle(seconds, self._visit.options["step"])
+                session.idle(seconds, self._visit.options["step"])
+                self._woken = session.exists > before
                 return
             except Stopped as stop:
                 if stop.outcome != "reject":

@@ -21,6 +21,7 @@ CANARY, RUN = "X-Mailops-Canary", "X-Mailops-Run"
 MARKS = (CANARY, RUN, "Message-ID", "Subject", "From", "Date", "Auto-Submitted")
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 _FIELD = re.compile(rb"([!-9;-~]{1,200})[ \t]*:(.*)", re.DOTALL)
+_REPLY = re.compile(r"\s*[^\s:]{1,12}\s*:")
 _MOST_FIELDS = 500
 _TEXT = """\
 This message was sent by a machine to see whether mail arrives. Nobody
@@ -76,8 +77,13 @@ def field(fields, name: str) -> str:
 
 
 def is_marked(fields, token: str) -> bool:
-    """Whether a message carries ``token``: in our own field, in the Message-ID or in the subject, whichever a server left alone."""
-    return (field(fields, CANARY) == token or f"mailops.{token}@" in field(fields, "Message-ID") or token in _words(field(fields, "Subject")))
+    """Whether a message carries ``token``: in our own field, in the Message-ID or in the subject, whichever a server left alone.
+
+    A subject that begins like ``Re:`` is somebody's answer.
+    """
+    subject = _words(field(fields, "Subject"))
+    return (field(fields, CANARY) == token or f"mailops.{token}@" in field(fields, "Message-ID")
+            or (token in subject and not _REPLY.match(subject)))
 
 
 def token_of(fields, senders) -> str | None:

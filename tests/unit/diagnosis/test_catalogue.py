@@ -93,3 +93,10 @@ def test_the_files_are_named_after_their_area():
     for path in FOLDER.glob("*.yml"):
         for name in yaml.safe_load(path.read_text(encoding="utf-8")):
             assert name.split(".")[0] == path.stem
+
+
+def test_no_slice_stands_right_behind_a_filter(known):
+    """In JMESPath it would cut each item and not the list: ``list[?x] | [:2]`` is meant."""
+    for cause in known:
+        for condition in cause.conditions:
+            assert "][:" not in f"{condition.when} {condition.show}", cause.id

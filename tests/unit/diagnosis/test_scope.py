@@ -109,3 +109,10 @@ def test_a_table_of_ones_own_decides_the_severity():
 @pytest.mark.parametrize("impacts, worst", [([], "none"), (["queued", "lost", "refused"], "lost"), (["silent", "lost"], "silent"), (["tempfail", "none"], "tempfail")])
 def test_the_most_urgent_impact_counts(impacts, worst):
     assert scope.worst(impacts) == worst
+
+
+def test_a_fault_of_one_mailbox_seen_at_several_is_a_fault_of_some_users():
+    item = cause(scope="single_user")
+    item.users = {"anna", "bert"}
+    found = assess([probe()], candidates=[item])
+    assert (found["scope"]["kind"], found["scope"]["users"]) == ("some_users", ["anna", "bert"])
