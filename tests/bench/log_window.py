@@ -61,14 +61,16 @@ def message(dice: random.Random) -> list:
     if kind < 0.20:
         session = f"{dice.getrandbits(60):015x}"
         return [f"mail dovecot: imap-login: Login: user=<{user}>, method=PLAIN, rip=192.0.2.9, lip=192.0.2.10, mpid={pid}, TLS, session=<{session}>",
-                f"mail dovecot: imap({user})<{pid}><{session}>: Disconnected: Logged out in=120 out=3000 deleted=0 expunged=0 trashed=0 hdr_count=1 hdr_bytes=400 "
+                f"mail dovecot: imap({user})<{pid}><{session}>: Disconnected: Logged out in=120 out=3000 deleted=0 expunged=0 trashed=0 hdr_count=1 "
+                f"hdr_bytes=400 "
                 "body_count=0 body_bytes=0"]
     if kind < 0.22:
         return [f"mail dovecot: imap-login: Disconnected: Connection closed (auth failed, 1 attempts in 2 secs): user=<{user}>, method=PLAIN, rip=192.0.2.66, "
                 "lip=192.0.2.10, TLS, session=<x>"]
     if kind < 0.32:
         return [f"mail postfix/smtpd[{pid}]: connect from unknown[192.0.2.66]",
-                f"mail postfix/smtpd[{pid}]: NOQUEUE: reject: RCPT from unknown[192.0.2.66]: 554 5.7.1 <{user}@elsewhere.test>: Relay access denied; from=<a@b.test> "
+                f"mail postfix/smtpd[{pid}]: NOQUEUE: reject: RCPT from unknown[192.0.2.66]: 554 5.7.1 <{user}@elsewhere.test>: Relay access denied; "
+                f"from=<a@b.test> "
                 f"to=<{user}@elsewhere.test> proto=ESMTP helo=<b.test>",
                 f"mail postfix/smtpd[{pid}]: disconnect from unknown[192.0.2.66] ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4"]
     lines = [f"mail postfix/smtpd[{pid}]: connect from {peer}",
@@ -83,7 +85,8 @@ def message(dice: random.Random) -> list:
     elif fate < 0.97:
         lines.append(f"{to}none, delay=30, delays=0.1/0/30/0, dsn=4.4.1, status=deferred (connect to mx.example.net[192.0.2.20]:25: Connection timed out)")
     else:
-        lines.append(f"{to}mx.example.net[192.0.2.20]:25, delay=1, delays=0.1/0/0.4/0.5, dsn=5.1.1, status=bounced (host mx.example.net[192.0.2.20] said: 550 5.1.1 "
+        lines.append(f"{to}mx.example.net[192.0.2.20]:25, delay=1, delays=0.1/0/0.4/0.5, dsn=5.1.1, status=bounced (host mx.example.net[192.0.2.20] "
+                     f"said: 550 5.1.1 "
                      f"<{user}@example.net>: Recipient address rejected: User unknown in virtual mailbox table (in reply to RCPT TO command))")
     return lines + [f"mail postfix/qmgr[812]: {queue_id}: removed"]
 

@@ -50,7 +50,8 @@ _SAMPLES = (
     b"\0 postfix/local[\0]: \0: passing <\0@\0> to transport=\0 postfix/smtp[\0]: \0 postfix/virtual[\0]: \0",
     b"\0 dovecot: imap-login: Login: user=<\0>, method=\0, rip=\0, lip=\0, mpid=\0, TLS, secured, session=<\0>\0",
     b"\0 dovecot: pop3-login: Info: Logged in: user=<\0>, method=\0 managesieve-login: submission-login: \0",
-    b"\0 dovecot: imap(\0)<\0><\0>: Disconnected: Logged out in=\0 out=\0 deleted=\0 expunged=\0 trashed=\0 hdr_count=\0 hdr_bytes=\0 body_count=\0 body_bytes=\0",
+    b"\0 dovecot: imap(\0)<\0><\0>: Disconnected: Logged out in=\0 out=\0 deleted=\0 expunged=\0 trashed=\0 hdr_count=\0 hdr_bytes=\0 body_count=\0 "
+    b"body_bytes=\0",
     b"\0 dovecot: imap(\0)<\0><\0>: Info: Disconnected: Connection closed (\0) pop3(\0): Logged out top=\0 retr=\0 del=\0 size=\0",
     b"\0 dovecot: lmtp(\0): Connect from \0 dovecot: lmtp(\0): Disconnect from \0: Logged out (state=\0)\0",
 )

@@ -32,10 +32,10 @@ _MOST_QUEUE_IDS = 20
 _MOST_VALUES = 1000
 _TOP_VALUES = 10
 _LONGEST_VALUE = 200
-_NEAR = 1024
 # Postfix short (hexadecimal) and long queue ids (QUEUE_ID in cleanup(8): no vowels), Exim's before and since 4.97.
 _QUEUE_ID = re.compile(
-    rb"\]: ([0-9A-F]{5,15}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,20}): |[ :]([0-9A-Za-z]{6}-(?:[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[0-9A-Za-z]{11}-[0-9A-Za-z]{4}))(?= )"
+    rb"\]: ([0-9A-F]{5,15}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,20}): "
+    rb"|[ :]([0-9A-Za-z]{6}-(?:[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[0-9A-Za-z]{11}-[0-9A-Za-z]{4}))(?= )"
 )
 _CHOICE_ANYWHERE = re.compile(rb"\.\*\(\?(?:P<\w+>(?:\(\?)?)?i?:?")
 # A stamp, a host (but in a file that the program writes itself), and then the program.
@@ -77,6 +77,10 @@ class Signature:
         if max(map(len, lines), default=0) > LONGEST_MATCHED:
             lines = [line[:LONGEST_MATCHED] for line in lines]
         return list(filter(None, map(self._search, lines)))
+
+    def search(self, line: bytes):
+        """The match in one line, or None."""
+        return next(iter(self.find([line])), None)
 
     def _search_and_test(self, line):
         if self._also:
@@ -121,9 +125,10 @@ class Tally:
         self.count += len(matches)
         start = -1
         for number, match in enumerate(matches[:2] + matches[2:][-1:]):
-            start = block.place(match.string, start + 1) if number < 2 else block.last_place(match.string)
+            line, cut = match.string, len(match.string) == LONGEST_MATCHED
+            start = block.place(line, start + 1, cut) if number < 2 else block.last_place(line, cut)
             epoch = block.time_at(start, clock)
-            self._sample(block, start, match.string, epoch)
+            self._sample(block, start, line, epoch)
             if epoch is not None:
                 self.first = epoch if self.first is None else min(self.first, epoch)
                 self.last = epoch if self.last is None else max(self.last, epoch)
@@ -225,8 +230,11 @@ class _Lines:
         if not self._lines:
             # What follows the last newline is no line.
             self._lines = self._data.split(b"\n")[:-1]
-            self._ends = list(accumulate(len(line) + 1 for line in self._lines))
         return self._lines
+
+    def _line_ends(self):
+        self._ends = list(accumulate(len(line) + 1 for line in self.lines))
+        return self._ends
 
     def holding(self, texts) -> list:
         """The lines that hold one of ``texts`` (lower case), in order."""
@@ -238,13 +246,11 @@ class _Lines:
         """The numbers of the lines that hold a text."""
         if text not in self._found:
             self._found[text] = numbers = []
-            at = self._low.find(text)
-            while at >= 0 and self.lines:
-                number = bisect_right(self._ends, at)
-                numbers.append(number)
-                end = self._ends[number]
-                # In a flood the next is near; a search of all that follows takes longer to prepare than this to do.
-                at = self._low.find(text, end, end + _NEAR)
-                if at < 0:
-                    at = self._low.find(text, end)
+            at = 0
+            for before in self._low.split(text)[:-1]:
+                at += len(before)
+                number = bisect_right(self._ends or self._line_ends(), at)
+                if not numbers or numbers[-1] != number:
+                    numbers.append(number)
+                at += len(text)
         return self._found[text]

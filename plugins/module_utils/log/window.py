@@ -47,6 +47,8 @@ _PROBE_READS = (8 * 1024, 256 * 1024)
 # Stamps of several writers differ by this much (seconds) without anything being wrong.
 _JITTER = 2.0
 _UNSTAMPED_TAIL = 1024 * 1024
+# Of a longer stretch in which no stamp is found only this much is read at either end.
+_STAMPLESS_END = 1024 * 1024
 _MOST_FILES = 60
 _TIMELESS_LINES = 20
 _SURELY_TESTED = 256 * 1024
@@ -72,16 +74,16 @@ class Block:
             start = self.data.rfind(b"\n", 0, start - 1) + 1
         return None
 
-    def place(self, line: bytes, start: int = 0) -> int:
-        """Where ``line``, or a long line that begins with it, starts: at ``start`` or after it. It has to be there."""
-        text = b"\n" + line
-        if start == 0 and self.data.startswith(line):
+    def place(self, line: bytes, start: int = 0, cut: bool = False) -> int:
+        """Where ``line`` (``cut``: a longer one that begins so) starts, at ``start`` or after it. It has to be there."""
+        text = line if cut else line + b"\n"
+        if start == 0 and self.data.startswith(text):
             return 0
-        return self.data.find(text, max(0, start - 1)) + 1
+        return self.data.find(b"\n" + text, max(0, start - 1)) + 1
 
-    def last_place(self, line: bytes) -> int:
+    def last_place(self, line: bytes, cut: bool = False) -> int:
         """Where ``line`` starts for the last time."""
-        return self.data.rfind(b"\n" + line) + 1
+        return self.data.rfind(b"\n" + (line if cut else line + b"\n")) + 1
 
     def locate(self, start: int, _epoch: float | None) -> tuple:
         """``(source, line)`` by which a person finds the line at ``start`` again."""
@@ -189,7 +191,10 @@ def _read(stream, path, status, since, until, budget, reading, zone):
         with opener.open(stream, "rb") as text:
             yield from _linear(_chunks(text.read, budget, reading), path, clock, since, until, reading)
         return
-    spans, reading.ordered = Seeker(stream.fileno(), status.st_size, status.st_mtime, zone).find(since, until)
+    seeker = Seeker(stream.fileno(), status.st_size, status.st_mtime, zone)
+    spans, reading.ordered = seeker.find(since, until)
+    if seeker.left_out:
+        reading.fail(f"{seeker.left_out} bytes without a stamped line were left out")
     if reading.ordered is None:
         # Nothing says when these lines were written but the file's last change, which is in the window.
         spans = [(max(0, status.st_size - _UNSTAMPED_TAIL), status.st_size, False)] if status.st_mtime >= since else []
@@ -198,7 +203,11 @@ def _read(stream, path, status, since, until, budget, reading, zone):
     clock = Stamps(status.st_mtime, max(end - 180 * DAY, (since + end) / 2), zone)
     keep = _Filter(since, until, clock)
     spans = [(_past_hole(stream.fileno(), begin, end), end, tested) for begin, end, tested in spans]
+    reached = 0
     for begin, end, tested in _newest(spans, budget, reading):
+        # Begun anew, perhaps within a line: what has no stamp there belongs to nothing known.
+        keep.inside = keep.inside and begin == reached
+        reached = end
         for block in whole_lines(_chunks_at(stream.fileno(), begin, end, budget, reading), path, begin):
             if begin and reading.ordered is None and block.offset == begin:
                 # Begun in the middle of a line.
@@ -389,6 +398,8 @@ class Seeker:
         self._handle, self._size, self._latest, self._zone = handle, size, latest, zone
         self._probes = 0
         self._known: dict = {}
+        # Bytes of long stretches without stamps that ``find`` left out.
+        self.left_out = 0
 
     def find(self, since: float, until: float) -> tuple:
         """``([(begin, end, tested)], ordered)``: byte ranges in order; ``tested``: each line has to be tested by its own
@@ -480,7 +491,11 @@ class Seeker:
             return
         middle = self._between(before, after) if end - begin > _LEAF and self._probes < _MOST_PROBES else None
         if middle is None:
-            found.append((begin, end, True))
+            if end - begin > 2 * _STAMPLESS_END and self._probes < _MOST_PROBES:
+                self.left_out += end - begin - 2 * _STAMPLESS_END
+                found += [(begin, begin + _STAMPLESS_END, True), (end - _STAMPLESS_END, end, True)]
+            else:
+                found.append((begin, end, True))
             return
         self._search(before, middle, since, until, found)
         self._search(middle, after, since, until, found)

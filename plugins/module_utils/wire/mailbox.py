@@ -45,6 +45,12 @@ class Copy:
         return self.where != INBOX
 
 
+def _pause(began: float, most: float) -> float:
+    """Seconds until the next look: short at first, and a quarter of the waiting so far. Also while idling, for a server may be slow to
+    tell (Dovecot gathers changes for half a second)."""
+    return min(most, max(0.08, (time.monotonic() - began) / 4))
+
+
 class ImapBox:
     """``visit(steps)`` makes the Visit of a new session; ``junk`` names the junk folders (None: found out); ``poll`` are the seconds between
     looks where IDLE is not offered, and between looks at the junk folders. Every method raises Stopped."""
@@ -86,15 +92,14 @@ class ImapBox:
 
     def wait(self, token: str, until: float) -> list[Copy]:
         """The copies of the message as soon as there is one, or none at ``until`` (monotonic). A session that breaks is begun again."""
-        pause = min(0.1, self._poll)
+        began = time.monotonic()
         while True:
             try:
                 found, grown = self._look(token)
                 if found or time.monotonic() >= until:
                     return found
                 if not grown:
-                    pause = min(self._poll, pause * 2)
-                    self._rest(min(pause, until - time.monotonic()))
+                    self._rest(min(_pause(began, self._poll), until - time.monotonic()))
             except Stopped as stop:
                 self._again(stop, until)
 
@@ -262,7 +267,7 @@ class Pop3Box:
         """Nothing is held open."""
 
     def wait(self, token: str, until: float) -> list[Copy]:
-        pause = min(0.2, self._poll)
+        began = time.monotonic()
         while True:
             try:
                 with self._session([]) as visit:
@@ -273,8 +278,8 @@ class Pop3Box:
                 # login_unavailable: somebody else is in, or the server wants fewer logins.
                 if stop.outcome not in _BROKEN + ("login_unavailable",) or time.monotonic() >= until:
                     raise
-            time.sleep(max(0.0, min(pause, until - time.monotonic())))
-            pause = min(self._poll, pause * 2)
+            # A look is a whole login here.
+            time.sleep(max(0.0, min(2 * _pause(began, self._poll), until - time.monotonic())))
 
     def copies(self, token: str) -> list[Copy]:
         with self._session([]) as visit:

@@ -80,7 +80,10 @@ class Pop3(Session):
         return self.expect(b"STLS")
 
     def login(self, username: str, password: str, mechanism: str = "") -> Answer:
-        """AUTH PLAIN, else USER and PASS (mechanism ``USER`` or ``LOGIN``), or XOAUTH2 when asked for. Stopped: login_failed, login_unavailable, no_mechanism."""
+        """AUTH PLAIN, else USER and PASS (mechanism ``USER`` or ``LOGIN``), or XOAUTH2 when asked for.
+
+        Stopped: login_failed, login_unavailable, no_mechanism.
+        """
         mechanism = self.choose(mechanism, ("PLAIN",), "USER")
         self.hide(username, password)
         if mechanism == "PLAIN":

@@ -44,12 +44,13 @@ _GREY = re.compile(r"gr[ea]y-?\s?list|postgrey", re.IGNORECASE)
 # A server in trouble uses the same codes as greylisting: Postfix says 451 4.7.1 of a broken milter.
 _TROUBLE = re.compile(r"service unavailable|internal|configuration|lookup|milter|hostname|not found", re.IGNORECASE)
 _FULL = re.compile(r"\b[45]\.2\.2\b|quota|mailbox (is )?full|full mailbox", re.IGNORECASE)
-_UNKNOWN = re.compile(r"\b5\.1\.(1|10)\b|unknown user|user unknown|no such (user|recipient|mailbox)|(user|recipient|mailbox|address) (does not exist|doesn't exist|not found)"
-                      r"|unknown in (local|virtual|relay)", re.IGNORECASE)
-_RELAY = re.compile(r"relay(ing)?\b.{0,20}\b(denied|not permitted|not allowed|prohibited)|not permitted to relay|unable to relay|relay not permitted", re.IGNORECASE)
+_UNKNOWN = re.compile(r"\b5\.1\.(1|10)\b|unknown user|user unknown|no such (user|recipient|mailbox)"
+                      r"|(user|recipient|mailbox|address) (does not exist|doesn't exist|not found)|unknown in (local|virtual|relay)", re.IGNORECASE)
+_RELAY = re.compile(r"relay(ing)?\b.{0,20}\b(denied|not permitted|not allowed|prohibited)|not permitted to relay|unable to relay", re.IGNORECASE)
 _WAIT = re.compile(r"(\d{1,5})\s*(s|sec|secs|second|seconds|m|min|mins|minute|minutes)\b", re.IGNORECASE)
 _QUEUE_IDS = [re.compile(pattern, re.IGNORECASE) for pattern in (
-    r"queued as ([A-Za-z0-9._-]{4,80})", r"\bid=([A-Za-z0-9._-]{4,80})", r"\bInternalId=(\d{1,30})", r"^250[ -](?:2\.\d\.\d )?([A-Za-z0-9]{8,30}) Message accepted",
+    r"queued as ([A-Za-z0-9._-]{4,80})", r"\bid=([A-Za-z0-9._-]{4,80})", r"\bInternalId=(\d{1,30})",
+    r"^250[ -](?:2\.\d\.\d )?([A-Za-z0-9]{8,30}) Message accepted",
     r"^250[ -]2\.0\.0 <[^>]*> (\S{8,80}) Saved", r"^250[ -](?:2\.\d\.\d )?OK:?\s+(?:id |queue id )?([A-Za-z0-9][A-Za-z0-9._-]{7,79})\b",
 )]
 
@@ -283,7 +284,8 @@ class _Leg:
         visit.ask("data", session.data)
         self.sent_epoch = time.time()
         self.message = message.compose(self.pair["sender"], self.pair["recipient"], self.token, self.options["run"], self.sent_epoch)
-        self.seen.update(sent_at=_iso(self.sent_epoch), message_id=message.field(message.split(self.message)[0], "Message-ID"), digest=message.digest(self.message))
+        identity = message.field(message.split(self.message)[0], "Message-ID")
+        self.seen.update(sent_at=_iso(self.sent_epoch), message_id=identity, digest=message.digest(self.message))
         try:
             self.seen["sent"] = True
             answer = visit.ask("content", lambda: session.content(self.message))

@@ -11,7 +11,8 @@ KNOWN = {
                     "(conversation with mail.example.test[private/dovecot-lmtp] timed out while receiving the initial server greeting)"),
     "sasl_socket": (r"SASL: Connect to Dovecot auth socket '(?P<socket>[^']+)' failed: (?P<reason>.+)",
                     "postfix/smtpd[7]: warning: SASL: Connect to Dovecot auth socket 'private/auth' failed: No such file or directory"),
-    "throttled": (r"/(?P<process>[\w-]+): bad command startup -- throttling", "postfix/master[5]: warning: /usr/lib/postfix/sbin/smtpd: bad command startup -- throttling"),
+    "throttled": (r"/(?P<process>[\w-]+): bad command startup -- throttling",
+                  "postfix/master[5]: warning: /usr/lib/postfix/sbin/smtpd: bad command startup -- throttling"),
     "killed": (r"process \S+/(?P<process>[\w-]+) pid \d+ killed by signal (?P<signal>\d+)",
                "postfix/master[5]: warning: process /usr/lib/postfix/sbin/smtpd pid 77 killed by signal 9"),
     "port_taken": (r"fatal: bind \S+ port (?P<port>\d+): Address already in use", "postfix/master[5]: fatal: bind 0.0.0.0 port 25: Address already in use"),
@@ -23,19 +24,25 @@ KNOWN = {
                            "dovecot: master: Warning: service(imap-login): process_limit (2) reached, client connections are being dropped"),
     "spool_full": (r"not enough free space in mail queue", "postfix/smtpd[7]: warning: not enough free space in mail queue: 0 bytes < 1.5*message size limit"),
     "write_failed": (r"write queue file: No space left on device", "postfix/cleanup[7]: warning: 1C4D95D: write queue file: No space left on device"),
-    "read_only": (r"create file \S+: Read-only file system", "postfix/cleanup[7]: warning: mail_queue_enter: create file incoming/512685.144: Read-only file system"),
-    "spool_denied": (r"scan_dir_push: open directory (?P<directory>\w+): Permission denied", "postfix/qmgr[7]: fatal: scan_dir_push: open directory deferred: Permission denied"),
+    "read_only": (r"create file \S+: Read-only file system",
+                  "postfix/cleanup[7]: warning: mail_queue_enter: create file incoming/512685.144: Read-only file system"),
+    "spool_denied": (r"scan_dir_push: open directory (?P<directory>\w+): Permission denied",
+                     "postfix/qmgr[7]: fatal: scan_dir_push: open directory deferred: Permission denied"),
     "store_full": (r"write\(\S+\) failed: No space left on device",
                    "dovecot: lmtp(alice)<1><x>: Error: write(/home/alice/Maildir/dovecot-uidlist.tmp) failed: No space left on device"),
     "mailbox_denied": (r"failed: Permission denied \(euid=(?P<uid>\d+)\((?P<user>\w+)\)",
                        "dovecot: imap(alice)<1><x>: Error: stat(/home/alice/Maildir/tmp) failed: Permission denied (euid=1000(alice) egid=1000(alice) "
                        "missing +x perm: /home/alice/Maildir, dir owned by 0:0 mode=0700)"),
-    "config_value": (r"fatal: bad numerical configuration: (?P<parameter>\w+)", "postfix/smtpd[7]: fatal: bad numerical configuration: message_size_limit = abc"),
-    "map_missing": (r"open database (?P<map>\S+): No such file", "postfix/trivial-rewrite[7]: error: open database /etc/postfix/transport.db: No such file or directory"),
+    "config_value": (r"fatal: bad numerical configuration: (?P<parameter>\w+)",
+                     "postfix/smtpd[7]: fatal: bad numerical configuration: message_size_limit = abc"),
+    "map_missing": (r"open database (?P<map>\S+): No such file",
+                    "postfix/trivial-rewrite[7]: error: open database /etc/postfix/transport.db: No such file or directory"),
     "relay_denied": (r"<(?P<recipient>[^>]+)>: Relay access denied",
-                     "postfix/smtpd[7]: NOQUEUE: reject: RCPT from x[192.0.2.7]: 554 5.7.1 <alice@example.test>: Relay access denied; from=<a@b> to=<alice@example.test>"),
+                     "postfix/smtpd[7]: NOQUEUE: reject: RCPT from x[192.0.2.7]: 554 5.7.1 <alice@example.test>: Relay access denied; from=<a@b> "
+                     "to=<alice@example.test>"),
     "user_unknown": (r"status=bounced \(host \S+ said: 550 5\.1\.1 <(?P<recipient>[^>]+)> User doesn't exist",
-                     "postfix/lmtp[7]: 9BBF11A20F0: to=<bob@example.test>, relay=x[private/lmtp], delay=1, dsn=5.1.1, status=bounced (host x[private/lmtp] said: "
+                     "postfix/lmtp[7]: 9BBF11A20F0: to=<bob@example.test>, relay=x[private/lmtp], delay=1, dsn=5.1.1, status=bounced (host "
+                     "x[private/lmtp] said: "
                      "550 5.1.1 <bob@example.test> User doesn't exist: bob@example.test (in reply to RCPT TO command))"),
     "resolver": (r"Name service error for name=(?P<name>\S+) type=MX: Host not found, try again",
                  "postfix/smtp[7]: 9BBF11A20F0: to=<a@remote.test>, relay=none, delay=1, dsn=4.4.3, status=deferred (Host or domain name not found. "
@@ -43,21 +50,29 @@ KNOWN = {
     "outbound": (r"connect to (?P<destination>[^\[]+)\[\S+\]:25: Connection timed out",
                  "postfix/smtp[7]: 9BBF11A20F0: to=<a@remote.test>, relay=none, delay=30, dsn=4.4.1, status=deferred "
                  "(connect to mx.remote.test[192.0.2.20]:25: Connection timed out)"),
-    "milter": (r"connect to Milter service (?P<milter>\S+): Connection refused", "postfix/smtpd[7]: warning: connect to Milter service inet:127.0.0.1:8891: Connection refused"),
-    "policy": (r"problem talking to server (?P<server>\S+): Connection refused", "postfix/smtpd[7]: warning: problem talking to server 127.0.0.1:10023: Connection refused"),
+    "milter": (r"connect to Milter service (?P<milter>\S+): Connection refused",
+               "postfix/smtpd[7]: warning: connect to Milter service inet:127.0.0.1:8891: Connection refused"),
+    "policy": (r"problem talking to server (?P<server>\S+): Connection refused",
+               "postfix/smtpd[7]: warning: problem talking to server 127.0.0.1:10023: Connection refused"),
     "key_mismatch": (r"Key is for a different cert|key values mismatch",
-                     "dovecot: imap-login: Error: Failed to initialize SSL server context: Can't load SSL private key (ssl_key setting): Key is for a different cert than ssl_cert"),
+                     "dovecot: imap-login: Error: Failed to initialize SSL server context: Can't load SSL private key (ssl_key setting): Key is for a "
+                     "different cert than ssl_cert"),
     "expired": (r"alert certificate expired", "dovecot: imap-login: Disconnected: Connection closed: SSL_accept() failed: error:0A000415:SSL routines::"
                 "sslv3 alert certificate expired: SSL alert number 45: user=<>, rip=192.0.2.1"),
-    "password": (r"pam\((?P<user>[^,)]+).*Password mismatch", "dovecot: auth: pam(alice,192.0.2.1): pam_authenticate() failed: Authentication failure (Password mismatch?)"),
+    "password": (r"pam\((?P<user>[^,)]+).*Password mismatch",
+                 "dovecot: auth: pam(alice,192.0.2.1): pam_authenticate() failed: Authentication failure (Password mismatch?)"),
     "directory": (r"mysql\(\S+\): Connect failed to database", "dovecot: auth-worker(7): Error: mysql(127.0.0.1): Connect failed to database (mail): "
                   "Can't connect to server on '127.0.0.1' (115) - waiting for 25 seconds before retry"),
-    "quota": (r"<(?P<user>[^>]+)> Quota exceeded", "postfix/lmtp[7]: 9BBF11A20F0: to=<alice@example.test>, relay=x[private/lmtp], dsn=5.2.2, status=bounced (host x said: "
+    "quota": (r"<(?P<user>[^>]+)> Quota exceeded",
+              "postfix/lmtp[7]: 9BBF11A20F0: to=<alice@example.test>, relay=x[private/lmtp], dsn=5.2.2, status=bounced (host x said: "
               "552 5.2.2 <alice@example.test> Quota exceeded (mailbox for user is full) (in reply to end of DATA command))"),
-    "discarded": (r": discard: (?P<rule>header \w+)", "postfix/cleanup[7]: A63AF1B4: discard: header Subject: t from localhost[127.0.0.1]; from=<a@b> to=<c@d>"),
+    "discarded": (r": discard: (?P<rule>header \w+)",
+                  "postfix/cleanup[7]: A63AF1B4: discard: header Subject: t from localhost[127.0.0.1]; from=<a@b> to=<c@d>"),
     "index_damaged": (r"Panic: file (?P<file>[\w-]+\.c)", "dovecot: imap(alice)<1><x>: Panic: file mail-transaction-log.c: line 20 (x): assertion failed"),
-    "clock": (r"Time moved (?P<way>backwards|forwards)", "dovecot: master: Warning: Time moved backwards by 3600.000000 seconds, waiting for 180 secs until new services are launched again."),
-    "exim_tainted": (r"Tainted '(?P<path>[^']+)'", "exim[7]: 1vNabc-0000xY-1a == alice@example.test R=l T=f defer (-1): Tainted '/var/mail/alice' (file or directory name "
+    "clock": (r"Time moved (?P<way>backwards|forwards)",
+              "dovecot: master: Warning: Time moved backwards by 3600.000000 seconds, waiting for 180 secs until new services are launched again."),
+    "exim_tainted": (r"Tainted '(?P<path>[^']+)'",
+                     "exim[7]: 1vNabc-0000xY-1a == alice@example.test R=l T=f defer (-1): Tainted '/var/mail/alice' (file or directory name "
                      "for f transport) not permitted"),
 }
 # Lines of ordinary traffic: no signature above means one of them.

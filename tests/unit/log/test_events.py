@@ -70,7 +70,8 @@ def test_a_mail_log_is_read(host):
     assert found["window"] == {"since": "2026-11-20T00:00:00Z", "since_epoch": START, "until": "2026-11-20T01:00:00Z", "until_epoch": START + 3600}
     (source,) = found["sources"]
     assert source == {"source": str(host.path / "mail.log"), "first": "2026-11-20T00:00:00Z", "first_epoch": START, "last": "2026-11-20T00:01:40Z",
-                      "last_epoch": START + 100, "lines": len(TRAFFIC) + 1, "bytes": os.path.getsize(host.path / "mail.log"), "complete": True, "ordered": True, "problem": ""}
+                      "last_epoch": START + 100, "lines": len(TRAFFIC) + 1,
+                      "bytes": os.path.getsize(host.path / "mail.log"), "complete": True, "ordered": True, "problem": ""}
     assert found["silent"] is False and found["stopped"] == [] and host.context.not_visible == []
 
 
@@ -188,7 +189,9 @@ def test_a_wrong_signature_is_named(host):
         host.look(signatures={"bad": {"pattern": "("}})
 
 
-@pytest.mark.parametrize("junk", [b"\x00" * 5000, b"\xff\xfe\n" * 500, b"\x1b[31m\x1b]0;x\x07\n", b"x" * 3000000, b"\n" * 5000, b"Nov 99 99:99:99 mail postfix/smtpd[1]: connect from x\n",
+@pytest.mark.parametrize("junk",
+                         [b"\x00" * 5000, b"\xff\xfe\n" * 500, b"\x1b[31m\x1b]0;x\x07\n", b"x" * 3000000, b"\n" * 5000,
+                          b"Nov 99 99:99:99 mail postfix/smtpd[1]: connect from x\n",
                                   b"2026-11-20T00:00:09", b"Nov 20 00:00:09 mail postfix/smtpd[1]: NOQUEUE: reject: \x00\xff\n"])
 def test_no_content_of_a_log_breaks_the_look(host, junk):
     host.write("mail.log", line(1, TRAFFIC[0]).encode() + junk + b"\n" + line(20, KNOWN["milter"][1]).encode())

@@ -45,7 +45,8 @@ def test_a_recorded_hour_is_counted(size):
 
 def test_each_kind_of_line_is_counted_once():
     data = recorded()
-    for name, text in (("connections", b": connect from "), ("accepted", b": message-id="), ("delivered", b" status=sent ("), ("deferred", b" status=deferred ("),
+    for name, text in (("connections", b": connect from "), ("accepted", b": message-id="), ("delivered", b" status=sent ("),
+                       ("deferred", b" status=deferred ("),
                        ("bounced", b" status=bounced ("), ("rejected", b"NOQUEUE: reject: ")):
         assert count(data)[name] == data.count(text)
 
@@ -57,11 +58,14 @@ def test_each_kind_of_line_is_counted_once():
     ("postfix/local[1]: 4C1D5: to=<a@b>, relay=local, delay=1, dsn=2.0.0, status=sent (delivered to maildir)", {"delivered": 1}),
     ("dovecot: lmtp(alice)<1><x>: msgid=<1@b>: saved mail to INBOX", {"delivered": 1}),
     ("dovecot: lmtp(alice)<1><x>: sieve: msgid=<1@b>: stored mail into mailbox 'INBOX'", {"delivered": 1}),
-    ("dovecot: imap-login: Disconnected: Connection closed (auth failed, 1 attempts in 8 secs): user=<Carol>, method=PLAIN", {"login_failed": 1, "users_failed": 1, "failed_only": ["carol"]}),
-    ("dovecot: imap-login: Aborted login (auth failed, 3 attempts in 8 secs): user=<carol>, method=PLAIN", {"login_failed": 1, "users_failed": 1, "failed_only": ["carol"]}),
+    ("dovecot: imap-login: Disconnected: Connection closed (auth failed, 1 attempts in 8 secs): user=<Carol>, method=PLAIN",
+     {"login_failed": 1, "users_failed": 1, "failed_only": ["carol"]}),
+    ("dovecot: imap-login: Aborted login (auth failed, 3 attempts in 8 secs): user=<carol>, method=PLAIN",
+     {"login_failed": 1, "users_failed": 1, "failed_only": ["carol"]}),
     ("dovecot: imap-login: Disconnected (auth failed, 1 attempts): user=<>, method=PLAIN", {"login_failed": 1}),
     ("postfix/smtpd[1]: warning: x[192.0.2.1]: SASL LOGIN authentication failed: UGFzc3dvcmQ6", {"login_failed": 1}),
-    ("postfix/smtpd[1]: warning: x[192.0.2.1]: SASL PLAIN authentication failed: , sasl_username=bob@example.test", {"login_failed": 1, "users_failed": 1, "failed_only": ["bob@example.test"]}),
+    ("postfix/smtpd[1]: warning: x[192.0.2.1]: SASL PLAIN authentication failed: , sasl_username=bob@example.test",
+     {"login_failed": 1, "users_failed": 1, "failed_only": ["bob@example.test"]}),
     ("postfix/smtpd[1]: warning: x[192.0.2.1]: SASL PLAIN authentication failed: y, sasl_username=(unavailable)", {"login_failed": 1}),
     ("imap-login: Info: Login: user=<alice>, method=PLAIN, rip=127.0.0.1", {"login_ok": 1, "users_ok": 1}),
 ])
@@ -94,7 +98,8 @@ EXIM = """\
 def test_exims_own_log_is_counted():
     found = count(EXIM.encode())
     assert {name: value for name, value in found.items() if value and not name.endswith("_epoch")} == {
-        "accepted": 2, "delivered": 2, "deferred": 1, "bounced": 1, "rejected": 1, "login_ok": 1, "login_failed": 1, "users_ok": 1, "users_failed": 1, "failed_only": ["carol"],
+        "accepted": 2, "delivered": 2, "deferred": 1, "bounced": 1, "rejected": 1, "login_ok": 1, "login_failed": 1, "users_ok": 1, "users_failed": 1,
+        "failed_only": ["carol"],
         "connections": 1,
     }
     moment = datetime(2026, 11, 23, 20, 51, 0, tzinfo=timezone.utc).timestamp()

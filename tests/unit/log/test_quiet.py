@@ -83,13 +83,15 @@ def test_most_of_a_recorded_log_is_quiet():
     assert b"Connection refused" in divided.loud
 
 
-@pytest.mark.parametrize("text", [b"message-id=<probe-", b"]: removed", b"disconnect from unknown", b"logged out", b"nrcpt=1 (queue active)", b"status=sent (250 2.0.0",
+@pytest.mark.parametrize("text",
+                         [b"message-id=<probe-", b"]: removed", b"disconnect from unknown", b"logged out", b"nrcpt=1 (queue active)", b"status=sent (250 2.0.0",
                                   b", delay=12", b"login: user=<alice>"])
 def test_a_text_of_quiet_lines_is_recognised(text):
     assert meant(text)
 
 
-@pytest.mark.parametrize("text", [b"connection refused", b"no space left on device", b"relay access denied", b"status=deferred (connect to ", b"killed by signal ",
+@pytest.mark.parametrize("text",
+                         [b"connection refused", b"no space left on device", b"relay access denied", b"status=deferred (connect to ", b"killed by signal ",
                                   b"fatal: no sasl authentication mechanisms", b", sasl_username=", b"timed out while sending message body"])
 def test_a_text_of_trouble_is_not_taken_for_traffic(text):
     assert not meant(text)

@@ -53,7 +53,8 @@ def naive(signatures, lines):
     for signature in compile_all(signatures):
         for line in lines:
             if signature.all_lines or Divided(line + b"\n").loud:
-                if re.search(signature.pattern.pattern, line[:LONGEST_MATCHED]) and not (signature.excluded and signature.excluded.search(line[:LONGEST_MATCHED])):
+                line = line[:LONGEST_MATCHED]
+                if re.search(signature.pattern.pattern, line) and not (signature.excluded and signature.excluded.search(line)):
                     counts[signature.name] = counts.get(signature.name, 0) + 1
     return counts
 
@@ -64,9 +65,11 @@ LINES = st.one_of(
     st.binary(max_size=40).map(lambda text: text.replace(b"\n", b"")),
 )
 PATTERNS = st.sampled_from([
-    {"pattern": r"(?i)connection refused"}, {"pattern": r"Connection (?:refused|timed out)"}, {"pattern": r"status=\w+"}, {"pattern": r"\d{5}"}, {"pattern": r"^\S+ mail (?P<p>\S+):"},
+    {"pattern": r"(?i)connection refused"}, {"pattern": r"Connection (?:refused|timed out)"}, {"pattern": r"status=\w+"}, {"pattern": r"\d{5}"},
+    {"pattern": r"^\S+ mail (?P<p>\S+):"},
     {"pattern": r"message-id=<(?P<id>[^>]+)>"}, {"pattern": r"warning: .*(?i:refused|denied|limit)"}, {"pattern": r"Relay access denied", "not": r"from=<a@b>"},
-    {"pattern": r".*denied", "has": "access"}, {"pattern": r"removed$"}, {"pattern": r"[A-Z]{6}"}, {"pattern": r"\x00"}, {"pattern": r"(?:to|from)=<(?P<who>[^>]*)>"},
+    {"pattern": r".*denied", "has": "access"}, {"pattern": r"removed$"}, {"pattern": r"[A-Z]{6}"}, {"pattern": r"\x00"},
+    {"pattern": r"(?:to|from)=<(?P<who>[^>]*)>"},
     {"pattern": r"refused\)?$", "quiet": True}, {"pattern": "e"},
 ]) | st.sampled_from(list(SIGNATURES.values()))
 
@@ -80,7 +83,8 @@ def test_scanning_blocks_finds_what_trying_every_line_finds(lines, patterns, siz
 
 
 def test_groups_queue_ids_and_samples():
-    lines = [stamped(number, f"postfix/smtp[7]: 9BBF11A{number:04X}: to=<a@b>, relay=none, status=deferred (connect to mx{number % 12}.test[192.0.2.1]:25: Connection timed out)")
+    lines = [stamped(number, f"postfix/smtp[7]: 9BBF11A{number:04X}: to=<a@b>, relay=none, "
+                     f"status=deferred (connect to mx{number % 12}.test[192.0.2.1]:25: Connection timed out)")
              for number in range(50)]
     found = scan({"outbound": SIGNATURES["outbound"]}, lines)["outbound"]
     assert found["count"] == 50
@@ -150,7 +154,9 @@ def test_a_program_narrows_a_signature(program, found):
     assert bool(scan({"x": {"pattern": "Sign", "program": program}}, [b"Nov  3 20:51:07 mail postfix/smtpd[7]: Sign"])) is found
 
 
-@pytest.mark.parametrize("line", [b"Nov 23 20:51:07 mail dovecot: Sign", b"Nov 23 20:51:07 dovecot: Sign", b"1795467067.123456 mail dovecot[1]: Sign", b"2026-11-23 20:51:07 dovecot: Sign"])
+@pytest.mark.parametrize("line",
+                         [b"Nov 23 20:51:07 mail dovecot: Sign", b"Nov 23 20:51:07 dovecot: Sign", b"1795467067.123456 mail dovecot[1]: Sign",
+                          b"2026-11-23 20:51:07 dovecot: Sign"])
 def test_a_program_is_found_behind_any_stamp(line):
     assert scan({"x": {"pattern": "Sign", "program": "dovecot"}}, [line])["x"]["count"] == 1
 
