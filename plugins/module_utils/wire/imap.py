@@ -184,7 +184,7 @@ class Imap(Session):
     def search(self, criteria: bytes) -> list[int]:
         """UID SEARCH, in ascending order."""
         untagged = self.ask(b"UID SEARCH " + criteria)[1]
-        return sorted({int(word) for line in untagged if line[:8].upper() == b"* SEARCH" for word in line[8:].split() if word.isdigit()})
+        return sorted({int(word) for line in untagged if line[:8].upper() == b"* SEARCH" for word in line[8:].split() if word.isdigit() and len(word) <= 10})
 
     def idle(self, seconds: float, enough) -> Answer:
         """IDLE (RFC 2177) until the mailbox grows or ``seconds`` are over; ``enough`` are the seconds for the server to end it.

@@ -51,6 +51,16 @@ def _pause(began: float, most: float) -> float:
     return min(most, max(0.08, (time.monotonic() - began) / 4))
 
 
+def _tolerant(ask, otherwise):
+    """The answer of ``ask()``, or ``otherwise`` when the server refuses: for what a canary can do without."""
+    try:
+        return ask()
+    except Stopped as stop:
+        if stop.outcome in _BROKEN:
+            raise
+        return otherwise
+
+
 class ImapBox:
     """``visit(steps)`` makes the Visit of a new session; ``junk`` names the junk folders (None: found out); ``poll`` are the seconds between
     looks where IDLE is not offered, and between looks at the junk folders. Every method raises Stopped."""
@@ -77,17 +87,16 @@ class ImapBox:
         visit.ask("mailbox", lambda: self._select(INBOX))
         self._base[INBOX] = self._following or self._after_last()
         self._size = visit.session.exists
-        for folder in self._junk_folders():
-            try:
-                self._base[folder] = visit.patient().next_uid(folder) or 1
-            except Stopped as stop:
-                if stop.outcome in _BROKEN:
-                    raise
-        return self._sweep(*sweep) if sweep else []
+        for folder in _tolerant(self._junk_folders, []):
+            following = _tolerant(lambda folder=folder: visit.patient().next_uid(folder), None)
+            if following is not None:
+                self._base[folder] = following
+        return _tolerant(lambda: self._sweep(*sweep), []) if sweep else []
 
-    def close(self) -> None:
+    def close(self, problem: Stopped | None = None) -> None:
+        """Log out, unless ``problem`` is that the session broke."""
         if self._visit is not None:
-            self._visit.__exit__(None, None, None)
+            self._visit.__exit__(None, problem, None)
             self._visit = None
 
     def wait(self, token: str, until: float) -> list[Copy]:
@@ -135,7 +144,7 @@ class ImapBox:
         self._enter()
         self._select(INBOX)
         if self._selected[1] != validity:
-            self._base[INBOX] = 1
+            self._base[INBOX] = max(1, (self._following or self._after_last()) - _FEW)
 
     def _select(self, folder) -> Answer:
         answer, self._following, validity = self._visit.patient().select(folder)
@@ -247,6 +256,10 @@ class ImapBox:
         return False
 
 
+def _is_small(size: bytes) -> bool:
+    return size.isdigit() and len(size) <= 10 and int(size) <= _MOST_BYTES
+
+
 class Pop3Box:
     """As ImapBox, with a session for every look: a POP3 session sees what was there when it began. ``turn`` is a lock that all who read this
     mailbox share, for a server lets in one at a time."""
@@ -263,7 +276,7 @@ class Pop3Box:
             visit.ask("mailbox", lambda: self._stat(visit))
             return self._sweep(visit, *sweep) if sweep else []
 
-    def close(self) -> None:
+    def close(self, problem: Stopped | None = None) -> None:
         """Nothing is held open."""
 
     def wait(self, token: str, until: float) -> list[Copy]:
@@ -323,7 +336,7 @@ class Pop3Box:
                 continue
             if not is_marked(self._head(visit, number), token):
                 self._strange.add(uid)
-            elif int(visit.patient().number_of(b"LIST", number)) <= _MOST_BYTES:
+            elif _is_small(visit.patient().number_of(b"LIST", number)):
                 found.append(Copy("INBOX", uid, visit.patient().text(b"RETR %d" % number)))
         return found
 

@@ -14,8 +14,9 @@ _MOST_HOPS = 50
 _CLAUSE = r"(?:^|\s){}\s+([^\s;()]+)"
 _FROM, _BY, _WITH, _ID = (re.compile(_CLAUSE.format(word), re.IGNORECASE) for word in ("from", "by", "with", "id"))
 _COMMENT = re.compile(r"\([^()]*\)")
-# Postfix: "(using TLSv1.3 with cipher X (..."; Exim: "(TLS1.3) tls X", "(TLS1.3:X:256)"; others: "(version=TLS1_3 cipher=X ..." and "(TLS) tls".
-_TLS = re.compile(r"\b(TLS\s?v?1[._]\d|SSLv3)(?:\)?[ :]+(?:with cipher|tls)?[ :]*|[, ]+cipher=)?([A-Z0-9_-]{6,60})?")
+# Postfix: "(using TLSv1.3 with cipher X (...)"; Exim: "(TLS1.3) tls X", "(TLS1.3:X:256)"; others: "(version=TLS1_3 cipher=X bits=...)".
+_VERSION = re.compile(r"\b(TLS ?v?1[._]\d|SSLv3)\b")
+_CIPHER = re.compile(r"(?:\bcipher[ =]|\btls |\(TLS1\.\d:)([A-Za-z0-9_-]{6,60})")
 _ADDRESS = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f.:]{3,45})\]")
 _RESULT = re.compile(r"([a-z0-9.-]{1,30})\s*=\s*([a-z]{1,20})\b", re.IGNORECASE)
 
@@ -28,12 +29,12 @@ def hop(value: str) -> dict:
     text = value[:4000]
     words, _semicolon, stamp = text.rpartition(";")
     outside = _COMMENT.sub(" ", _COMMENT.sub(" ", words))
-    protocol, address, found = _clause(_WITH, outside), _ADDRESS.search(words), _TLS.search(words)
-    used = bool(found) or bool(re.fullmatch(r"(UTF8)?(ESMTP|SMTP|LMTP)SA?", protocol or "", re.IGNORECASE))
+    protocol, address, version = _clause(_WITH, outside), _ADDRESS.search(words), _clause(_VERSION, words)
+    used = version is not None or bool(re.fullmatch(r"(UTF8)?(ESMTP|SMTP|LMTP)SA?", protocol or "", re.IGNORECASE))
     return {
         "from": _clause(_FROM, outside), "address": address.group(1) if address else None, "by": _clause(_BY, outside), "with": protocol,
         "id": _clause(_ID, outside),
-        "tls": {"used": used, "version": clean(found.group(1), 20) if found else None, "cipher": clean(found.group(2), 60) or None if found else None},
+        "tls": {"used": used, "version": version, "cipher": _clause(_CIPHER, words)},
         "time_epoch": _epoch(stamp),
     }
 

@@ -40,6 +40,8 @@ _RUN = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 _ENHANCED = re.compile(r"\b[245]\.\d{1,3}\.\d{1,3}\b")
 _LOCKED = re.compile(r"disabled|locked|suspend|inactive|blocked|expired|5\.7\.13|AUTHORIZATIONFAILED", re.IGNORECASE)
+# Dovecot answers 535 where RFC 4954 wants 504.
+_MECHANISM = re.compile(r"(invalid|unsupported|unknown|unrecognized) (authentication|sasl)? ?mech", re.IGNORECASE)
 _GREY = re.compile(r"gr[ea]y-?\s?list|postgrey", re.IGNORECASE)
 # A server in trouble uses the same codes as greylisting: Postfix says 451 4.7.1 of a broken milter.
 _TROUBLE = re.compile(r"service unavailable|internal|configuration|lookup|milter|hostname|not found", re.IGNORECASE)
@@ -63,6 +65,8 @@ def queue_id(answer: str) -> str | None:
 def refined(step: str, outcome: str, code: int | None, answer: str) -> str:
     """A more exact word for a refusal: account_locked, greylisted, mailbox_full, unknown_recipient, relay_denied; else ``outcome``."""
     if step == "login" and outcome in ("login_failed", "login_unavailable"):
+        if _MECHANISM.search(answer):
+            return "no_mechanism"
         return "account_locked" if _LOCKED.search(answer) else outcome
     if outcome not in ("tempfail", "reject") or step not in ("sender", "recipient", "data", "content"):
         return outcome
@@ -78,7 +82,7 @@ def refined(step: str, outcome: str, code: int | None, answer: str) -> str:
 def is_greylisting(code: int | None, answer: str) -> bool:
     """By its words, or by 450 4.2.0 and 451 4.7.1 unless the words tell of trouble."""
     enhanced = _ENHANCED.search(answer)
-    known = (code, enhanced and enhanced.group()) in ((450, "4.2.0"), (451, "4.7.1"), (450, "4.7.1"))
+    known = (code, enhanced and enhanced.group()) in ((450, "4.2.0"), (451, "4.7.1"))
     return bool((code or 0) // 100 == 4 and (_GREY.search(answer) or (known and not _TROUBLE.search(answer))))
 
 
@@ -236,6 +240,7 @@ class _Leg:
             turn.release()
 
     def _with_box(self, box):
+        problem = None
         old = (self.shared.senders, time.time() - self.options["leftover_age"])
         try:
             self.seen["swept"] = box.open(old if self.shared.sweeps(_account(self.pair["mailbox"])) else None)
@@ -243,8 +248,11 @@ class _Leg:
             self._send()
             self.side = "mailbox"
             self._receive(box)
+        except Stopped as stop:
+            problem = stop if self.side == "mailbox" else None
+            raise
         finally:
-            box.close()
+            box.close(problem)
 
     def _left(self):
         return self.until - _RESERVE - time.monotonic() if self.options["overall"] > 2 * _RESERVE else self.until - time.monotonic()
@@ -334,7 +342,7 @@ class _Leg:
         self.seen.update(
             folder=first.folder, copies=len(found), altered=altered, intact="body" not in altered, left=len(found),
             hops=received.hops(fields, self.sent_epoch), authentication=received.authentication(fields))
-        findings = [("junk", any(copy.is_junk for copy in found)), ("duplicated", len(found) > 1), ("altered", bool(altered)),
+        findings = [("junk", any(one.is_junk for one in found)), ("duplicated", len(found) > 1), ("altered", bool(altered)),
                     ("late", self.seen["arrival_seconds"] > self.options["late"])]
         self.seen["findings"] = [name for name, holds in findings if holds]
 
@@ -354,7 +362,7 @@ class _Leg:
     def _stop(self, stop):
         outcome = refined(stop.step, stop.outcome, stop.code, stop.answer)
         side = "delivery" if outcome == "not_arrived" else "sending" if stop.step == "content" else self.side
-        self._note(side, stop.step, outcome, stop.answer, stop.code)
+        self._note(side, stop.step or "mailbox", outcome, stop.answer, stop.code)
         if self.seen["copies"]:
             self.seen["left"] = self.seen["copies"] - self.seen["deleted"]
 
@@ -484,7 +492,8 @@ def _checked_login(given, where):
         login[name] = given.get(name)
         if not login[name]:
             raise BadRequest(f"{where}: the {name} of the login is missing")
-        if not isinstance(login[name], str) or re.search(r"[\r\n\0\x01]", login[name]):
+        # A lone surrogate cannot be sent, and the error of trying would quote the secret.
+        if not isinstance(login[name], str) or re.search(r"[\r\n\0\x01\ud800-\udfff]", login[name]):
             raise BadRequest(f"{where}: the {name} of the login must be text of one line")
     if login["mechanism"] not in ("",) + MECHANISMS:
         raise BadRequest(f"{where}: mechanism must be one of {', '.join(MECHANISMS)}")

@@ -87,10 +87,12 @@ class _Imap:
         self.login, self.uidnext = login, uidnext
         self.folder = "INBOX"
         self.told = 0
+        self.unsent = b""
 
     def run(self):
         self.say(f"* OK [CAPABILITY {self.capabilities}] ready".encode())
         while True:
+            self.flush()
             line = self.peer.line()
             if not line:
                 return
@@ -104,10 +106,16 @@ class _Imap:
             self.tell()
             self.say(tag + b" " + (self.login if name == "AUTHENTICATE" else b"OK done"))
             if name == "LOGOUT":
+                self.flush()
                 return
 
     def say(self, line):
-        self.peer.send(line + b"\r\n")
+        self.unsent += line + b"\r\n"
+
+    def flush(self):
+        """One answer goes out as one piece: many small ones would wait for each other (RFC 896)."""
+        self.peer.send(self.unsent)
+        self.unsent = b""
 
     def tell(self):
         count = len(self.store.of(self.folder))
@@ -188,11 +196,13 @@ class _Imap:
     def do_idle(self, _command):
         over = threading.Event()
         self.say(b"+ idling")
+        self.flush()
 
         def watch():
             with contextlib.suppress(OSError), self.store.changed:
                 while not over.is_set():
                     self.tell()
+                    self.flush()
                     self.store.changed.wait(0.05)
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
