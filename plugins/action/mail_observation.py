@@ -39,8 +39,10 @@ _CONNECTION_KINDS = (
     ("unreachable", r"No route to host|Network is unreachable"),
     ("closed", r"Connection (?:closed|reset)|kex_exchange_identification"),
 )
-_SUDO_ASKS = re.compile(r"Missing sudo password|a password is required|Incorrect sudo password|Timeout .* waiting for (?:privilege escalation|become)|"
-                        r"Premature end of stream waiting for become|sudo: (?:command )?not found|may not run sudo|^sudo: |is not in the sudoers file", re.I | re.M)
+_SUDO_ASKS = re.compile(r"Missing sudo password|a password is required|Incorrect sudo password|"
+                        r"Timeout .* waiting for (?:privilege escalation|become)|"
+                        r"Premature end of stream waiting for become|sudo: (?:command )?not found|may not run sudo|^sudo: |"
+                        r"is not in the sudoers file", re.I | re.M)
 _NO_PYTHON = re.compile(r"python[\d.]*'?:? (?:command )?not found|No such file or directory.*python|interpreter was not found|No python interpreters found|"
                         r"/python[\d.]*: (?:No such|not found)|module interpreter \S+ was not found|exec format error|SyntaxError", re.I)
 # Ansible's own words around what ssh or the host said.

@@ -47,7 +47,13 @@ manifest:
   description: What was recorded; C(state) is compared by later looks.
   returned: always
   type: dict
-  sample: {"schema": 1, "taken": "2026-11-23T21:00:00Z", "taken_epoch": 1795467600, "state": {"units": {"postfix@-.service": {"enabled": "enabled", "running": true}}}}
+  sample:
+    schema: 1
+    taken: "2026-11-23T21:00:00Z"
+    taken_epoch: 1795467600
+    state:
+      units:
+        postfix@-.service: {"enabled": "enabled", "running": true}
 differences:
   description: What differs from the snapshot that was in force before; empty for the first one.
   returned: always

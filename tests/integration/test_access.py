@@ -68,7 +68,9 @@ def _reached(lab, single_inventory, tmp_path_factory):
             value = value.replace(word, meaning) if isinstance(value, str) else value
         return value
     hosts = {name: {key: settled(value) for key, value in variables.items()} for name, (variables, _text) in {**CLOSED, **OPEN}.items()}
-    path = write_inventory(folder / "hosts.yml", mail_hosts(single_inventory, hosts))
+    inventory = mail_hosts(single_inventory, hosts)
+    inventory["all"]["children"]["mail_vantages"] = {"hosts": {"far": {"ansible_host": stand_ins["NOBODY"]}}}
+    path = write_inventory(folder / "hosts.yml", inventory)
     mail.change(USERS)
     outside.change("mkdir /root/away; mv /usr/bin/python3* /root/away/")
     try:
@@ -98,6 +100,10 @@ def test_a_host_without_root_is_seen_without_root(reached, name):
     sentences = [item for item in reached.diagnosis["not_visible"] if item.startswith(f"{name}: ")]
     assert bool(sentences) == (name not in ("good", "chatty"))
     assert not [cause for cause, host in roots(reached.diagnosis) if host == name]
+
+
+def test_a_vantage_point_that_is_away_is_a_view_that_is_missing(reached):
+    assert len([item for item in reached.diagnosis["not_visible"] if item.startswith("the view from far: ")]) == 1
 
 
 def test_what_the_login_prints_is_no_template(reached):

@@ -98,12 +98,12 @@ def candidate(cause: Cause, view: dict) -> Candidate | None:
     return Candidate(cause, host, round(1.0 - math.prod(doubts), 3), unique[:_MOST_EVIDENCE], min(known) if known else None, users=users)
 
 
-def _explains(one: Candidate, other: Candidate) -> bool:
-    if one is other:
+def _explains(reason: Candidate, effect: Candidate) -> bool:
+    if reason is effect:
         return False
-    if one.host == other.host or not one.host or not other.host:
-        return other.cause.id in one.cause.explains
-    return other.cause.id in one.cause.explains_on_peers
+    if reason.host == effect.host or not reason.host or not effect.host:
+        return effect.cause.id in reason.cause.explains
+    return effect.cause.id in reason.cause.explains_on_peers
 
 
 def rank(candidates: list) -> list:

@@ -16,7 +16,7 @@ from collections import Counter
 from ansible_collections.mailops.outage.plugins.module_utils.log.quiet import meant
 
 try:
-    import re._parser as _parser  # Python 3.11 and later
+    from re import _parser  # Python 3.11 and later
 except ImportError:
     import sre_parse as _parser
 

@@ -297,8 +297,9 @@ class Stream:
         return Stopped("", "closed", self._partial() or "the connection was closed")
 
     def _flush(self) -> None:
-        if self._outgoing.pending:
-            self._push(self._outgoing.read())
+        waiting = self._outgoing.read()
+        if waiting:
+            self._push(waiting)
 
     def _with_tls(self, action):
         """Carry ``action`` of the TLS object through, moving bytes between its buffers and the wire."""
