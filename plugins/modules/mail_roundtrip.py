@@ -144,7 +144,7 @@ options:
             default: auto
           login:
             description:
-              - The account. Required: nothing is sent that could not be fetched.
+              - The account. It is required, for nothing is sent that could not be fetched.
               - The password is sent under verified TLS or to a loopback address only.
             type: dict
             suboptions:
@@ -354,6 +354,113 @@ legs:
   returned: success
   type: list
   elements: dict
+  sample:
+    - name: outbound
+      sender: alice@split.test
+      recipient: friend@outside.test
+      through: smtp.split.test:587/submission
+      mailbox: mail.outside.test:993/imaps
+      vantage: controller
+      ok: true
+      outcome: ok
+      findings: []
+      side: null
+      step: null
+      fault: null
+      code: 250
+      answer: '250 2.0.0 Ok: queued as 7BA141F8010'
+      token: a92e709766b438ae1c9b72fe89c444b3
+      message_id: <mailops.a92e709766b438ae1c9b72fe89c444b3@split.test>
+      sent: true
+      sent_at: '2026-11-23T22:56:46Z'
+      queue_id: 7BA141F8010
+      attempts: 1
+      greylisted_seconds: 0.0
+      arrival_seconds: 0.524
+      folder: INBOX
+      copies: 1
+      altered: []
+      intact: true
+      digest: 374e77d95c29709ae26a445c1808de651d0f0c843f43ed77b9d8167835265d7e
+      hops:
+      - from: controller.example.test
+        address: 10.89.82.1
+        by: store.split.test
+        with: ESMTPSA
+        id: 7BA141F8010
+        tls: {used: true, version: null, cipher: null}
+        time_epoch: 1795474606
+        time: '2026-11-23T22:56:46Z'
+        delay_seconds: 0
+        clock_skew_seconds: 0
+      - from: store.split.test
+        address: 10.89.82.21
+        by: mx.split.test
+        with: ESMTPS
+        id: 9B5D41F8014
+        tls: {used: true, version: null, cipher: null}
+        time_epoch: 1795474606
+        time: '2026-11-23T22:56:46Z'
+        delay_seconds: 0
+        clock_skew_seconds: 0
+      - from: mx.split.test
+        address: 10.89.82.20
+        by: mail.outside.test
+        with: ESMTPS
+        id: CC1461F8010
+        tls: {used: true, version: null, cipher: null}
+        time_epoch: 1795474606
+        time: '2026-11-23T22:56:46Z'
+        delay_seconds: 0
+        clock_skew_seconds: 0
+      - from: mail.outside.test
+        address: null
+        by: mail.outside.test
+        with: LMTP
+        id: Ff6TOK7EBGscAQAAd7xkQg
+        tls: {used: false, version: null, cipher: null}
+        time_epoch: 1795474606
+        time: '2026-11-23T22:56:46Z'
+        delay_seconds: 0
+        clock_skew_seconds: 0
+      authentication:
+      - server: mail.outside.test
+        text: mail.outside.test; dkim=pass (2048-bit key; unprotected) header.d=split.test header.i=@split.test header.a=rsa-sha256 header.s=lab1
+          header.b=rvixgW9x; dkim-atps=neutral
+        results:
+        - {method: dkim, result: pass}
+        - {method: dkim-atps, result: neutral}
+      tls:
+        sending:
+          version: TLSv1.3
+          cipher: TLS_AES_256_GCM_SHA384
+          verified: true
+          verify_error: null
+          verify_code: null
+          name_matches: true
+          certificate: {subject: CN=store.split.test, days_left: 780.0}
+        mailbox:
+          version: TLSv1.3
+          cipher: TLS_AES_256_GCM_SHA384
+          verified: true
+          verify_error: null
+          verify_code: null
+          name_matches: true
+          certificate: {subject: CN=mail.outside.test, days_left: 780.0}
+      deleted: 1
+      left: 0
+      swept: []
+      steps:
+      - {step: connect, ok: true, seconds: 0.001, answer: 10.89.82.2, side: mailbox}
+      - {step: login, ok: true, seconds: 0.048, answer: a2 OK Logged in, side: mailbox}
+      - {step: mailbox, ok: true, seconds: 0.002, answer: 'a4 OK [READ-WRITE] Select completed (0.002 + 0.000 + 0.001 secs).', side: mailbox}
+      - {step: connect, ok: true, seconds: 0.001, answer: 10.89.82.21, side: sending}
+      - {step: login, ok: true, seconds: 0.002, answer: 235 2.7.0 Authentication successful, side: sending}
+      - {step: recipient, ok: true, seconds: 0.005, answer: 250 2.1.5 Ok, side: sending}
+      - {step: content, ok: true, seconds: 0.001, answer: '250 2.0.0 Ok: queued as 7BA141F8010', side: sending}
+      - {step: arrival, ok: true, seconds: 0.524, answer: 'INBOX, 0.524 s after it was accepted', side: mailbox}
+      - {step: delete, ok: true, seconds: 0.003, answer: 1 of 1, side: mailbox}
+      seconds: 1.642
   contains:
     name:
       description: The pair.

@@ -87,7 +87,8 @@ class Lab:
     """The instance that the tests run on."""
 
     def run(self, *words: str, data: bytes = b"") -> str:
-        ended = subprocess.run([sys.executable, str(ROOT / "tests/lab/lab"), *words], input=data, env=LAB_ENVIRONMENT, capture_output=True, check=False, timeout=900)
+        ended = subprocess.run([sys.executable, str(ROOT / "tests/lab/lab"), *words], input=data, env=LAB_ENVIRONMENT, capture_output=True, check=False,
+                               timeout=900)
         assert ended.returncode == 0, f"lab {' '.join(words)[:200]}: {ended.stdout.decode()[-500:]} {ended.stderr.decode()[-500:]}"
         return ended.stdout.decode()
 

@@ -17,6 +17,12 @@ def test_an_inventory_that_is_not_there_is_named(play, tmp_path):
     assert f"Unable to parse {tmp_path}/absent.yml" in ended.out
 
 
+def test_a_limit_without_a_mail_host_is_refused(play, tmp_path):
+    (tmp_path / "hosts.yml").write_text("all: {children: {mail_servers: {hosts: {a.invalid: }}, mail_vantages: {hosts: {b.invalid: }}}}\n", encoding="utf-8")
+    error = play(tmp_path / "hosts.yml", "--limit", "b.invalid").error()
+    assert error == "No mail host is among those of --limit b.invalid. The group mail_servers holds a.invalid."
+
+
 @pytest.mark.parametrize(("word", "named"), [
     ("mail_language=xx", "mail_language"),
     ("assess_window=abc", "assess_window"),

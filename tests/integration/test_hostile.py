@@ -10,14 +10,17 @@ HERE = Path(__file__).parent
 # A product that no clock and no size shows by chance.
 FACTORS, PRODUCT = "1234321*3", "3702963"
 PROOF = "/tmp/mailops-integration-rendered"
-WORDS = ("\x1b[31mred\x1b]0;title\x07 {{ %s }} {{ lookup('pipe', 'touch %s') }} {%% if true %%}yes{%% endif %%} "
-         "<script>alert(1)</script><img src=x onerror=alert(2)> \u202e$(touch %s) `touch %s` |x| **b** [l](javascript:alert(3))") % (FACTORS, PROOF, PROOF, PROOF)
+WORDS = (f"\x1b[31mred\x1b]0;title\x07 {{{{ {FACTORS} }}}} {{{{ lookup('pipe', 'touch {PROOF}') }}}} {{% if true %}}yes{{% endif %}} "
+         f"<script>alert(1)</script><img src=x onerror=alert(2)> \u202e$(touch {PROOF}) `touch {PROOF}` |x| **b** [l](javascript:alert(3))")
 BEHAVIOURS = ("25=words_smtp", "587=silence", "465=garbage", "143=no_line_end", "993=hang_up", "110=words_pop3", "995=silence", "4190=flood")
 # Log lines that signatures match, with the words in every place that another machine or a user decides.
 LINES = """\
-{now} mail postfix/smtpd[901]: NOQUEUE: reject: RCPT from unknown[192.0.2.9]: 451 4.3.5 Server configuration error: {words}; from=<{words}@x> to=<{words}@single.test> proto=ESMTP helo=<{words}>
-{now} mail postfix/smtp[902]: 4ABCDEF123: to=<{words}@example.org>, relay=none, delay=9, delays=1/1/7/0, dsn=4.4.1, status=deferred (connect to {words}[192.0.2.7]:25: Connection timed out)
-{now} mail postfix/lmtp[903]: 4ABCDEF124: to=<{words}@single.test>, relay=mail.single.test[private/dovecot-lmtp], delay=1, dsn=4.2.0, status=deferred (host mail.single.test[private/dovecot-lmtp] said: 451 4.2.0 <{words}> Internal error occurred. (in reply to end of DATA command))
+{now} mail postfix/smtpd[901]: NOQUEUE: reject: RCPT from unknown[192.0.2.9]: 451 4.3.5 Server configuration error: {words}; \
+from=<{words}@x> to=<{words}@single.test> proto=ESMTP helo=<{words}>
+{now} mail postfix/smtp[902]: 4ABCDEF123: to=<{words}@example.org>, relay=none, delay=9, delays=1/1/7/0, dsn=4.4.1, \
+status=deferred (connect to {words}[192.0.2.7]:25: Connection timed out)
+{now} mail postfix/lmtp[903]: 4ABCDEF124: to=<{words}@single.test>, relay=mail.single.test[private/dovecot-lmtp], delay=1, dsn=4.2.0, \
+status=deferred (host mail.single.test[private/dovecot-lmtp] said: 451 4.2.0 <{words}> Internal error occurred. (in reply to end of DATA command))
 {now} mail postfix/smtpd[904]: fatal: {words}
 {now} mail postfix/qmgr[905]: fatal: unknown {words}
 {now} mail postfix/cleanup[906]: warning: connect to Milter service {words}: Connection refused
@@ -45,7 +48,7 @@ def _attacked(lab, single_inventory, tmp_path_factory):
     mail.write("/var/log/mail.log", lines)
     mail.change("{ head -c 100M /dev/zero | tr '\\0' 'A'; echo; } >> /var/log/mail.log")
     mail.write("/var/log/mail.log", LINES.format(now=now, words=WORDS).encode())
-    outside.change("sed -i 's/v=spf1 mx -all/v=spf1 {{ %s }} <script>alert(4)<\\/script> ?bogus:x/' /etc/bind/zones/single.test && rndc reload" % FACTORS)
+    outside.change(f"sed -i 's/v=spf1 mx -all/v=spf1 {{{{ {FACTORS} }}}} <script>alert(4)<\\/script> ?bogus:x/' /etc/bind/zones/single.test && rndc reload")
     path = write_inventory(folder / "single.yml", single_inventory)
     try:
         rc, out = run("ansible-playbook", "-v", "-i", str(path), str(ROOT / "diagnose.yml"), "-e", f"report_dir={folder}/reports",
@@ -73,7 +76,7 @@ def test_every_collector_came_back(attacked):
 
 def test_the_words_are_kept_as_they_are(attacked):
     text = attacked.text("diagnosis.json") + attacked.text("observations/mail.json")
-    assert text.count("{{ %s }}" % FACTORS) > 10
+    assert text.count(f"{{{{ {FACTORS} }}}}") > 10
     matches = attacked.observation("mail")["facts"]["events"]["matches"]
     assert any("{{" in sample["text"] for match in matches.values() for sample in match["samples"])
 

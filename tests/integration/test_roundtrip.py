@@ -9,14 +9,14 @@ from playing import ROOT, STATE, run
 DOMAIN = "single.test"
 # A message of somebody's, a left-over of ours, and one that only looks like it.
 PUT = """
-put() { printf 'From: %s\\r\\nDate: Sun, 01 Nov 2026 10:00:00 +0000\\r\\nMessage-ID: <%s>\\r\\nSubject: x\\r\\nAuto-Submitted: auto-generated\\r\\nX-Mailops-Run: old\\r\\n%s\\r\\nbody\\r\\n' \
-    "$1" "$2" "$3" | doveadm save -u bob -m INBOX; }
+put() {
+    printf '%s\\r\\n' "From: $1" "Date: Sun, 01 Nov 2026 10:00:00 +0000" "Message-ID: <$2>" "Auto-Submitted: auto-generated" "X-Mailops-Run: old" \
+        "Subject: x" $3 "" body | doveadm save -u bob -m INBOX
+}
 token=00000000000000000000000000000000
-put alice@single.test mailops.$token@single.test "X-Mailops-Canary: $token
-"
-put stranger@single.test mailops.$token@single.test "X-Mailops-Canary: $token
-"
-put alice@single.test another@single.test ""
+put alice@single.test mailops.$token@single.test X-Mailops-Canary:$token
+put stranger@single.test mailops.$token@single.test X-Mailops-Canary:$token
+put alice@single.test another@single.test
 """
 COUNT = "doveadm search -u bob mailbox INBOX all | wc -l"
 

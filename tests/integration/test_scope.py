@@ -16,7 +16,8 @@ def _split(lab, tmp_path_factory):
 
 def test_one_reported_user_with_a_broken_mailbox_is_one_user(play, single, mail):
     mail.change("mkdir -p /home/alice/Maildir; chown -R root:root /home/alice/Maildir; chmod 700 /home/alice/Maildir")
-    mail.change(SEND.format("alice@single.test") + SEND.format("bob@single.test") + WAIT.format("grep -q 'to=<alice@single.test>.*status=deferred' /var/log/mail.log"))
+    mail.change(SEND.format("alice@single.test") + SEND.format("bob@single.test"))
+    mail.change(WAIT.format("grep -q 'to=<alice@single.test>.*status=deferred' /var/log/mail.log"))
     found = play(single, "-e", "reported_user=alice@single.test").diagnosis
     assert roots(found)[0] == ("storage.mailbox_permission", "mail")
     assert found["scope"]["kind"] == "single_user"

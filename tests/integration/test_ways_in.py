@@ -56,5 +56,7 @@ def test_an_installed_collection_makes_the_same_diagnosis_without_this_checkout(
     ended = Played(rc, out, work / "reports")
     assert roots(ended.diagnosis) == []
     assert Path(ended.reports, "latest/report.html").stat().st_mode & 0o077 == 0
+    # The summary, without the settings of this checkout.
+    assert "Report " in out and str(work / "reports") in "".join(line.strip() for line in out.splitlines())
     # Nothing of the checkout was needed.
     assert str(ROOT / "plugins") not in out

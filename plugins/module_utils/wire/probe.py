@@ -38,7 +38,7 @@ DEFAULTS = {
 _FAREWELL = 1.0
 _MOST_LISTED = 100
 # After these the server is not to be spoken to any more.
-_BROKEN = ("silent", "timeout", "closed", "reset", "unreachable", "garbage", "protocol_error")
+BROKEN = ("silent", "timeout", "closed", "reset", "unreachable", "garbage", "protocol_error")
 _ADDRESS = re.compile(r"[^\s<>\x00-\x1f\x7f]{1,320}")
 
 
@@ -58,8 +58,8 @@ def probe_all(targets, options: dict | None = None) -> list[dict]:
     those of DEFAULTS, ``hop`` being the parameters of wire.hop.Hop. All are back within ``overall`` seconds: what was not begun by then
     has the outcome ``not_tried``. Raises BadRequest before anything is sent.
     """
-    targets = [_checked(target) for target in targets]
-    options = _settled(options or {})
+    targets = [checked_target(target) for target in targets]
+    options = settled_options(options or {})
     until = time.monotonic() + options["overall"]
     work: queue.SimpleQueue = queue.SimpleQueue()
     seen: list = [None] * len(targets)
@@ -94,7 +94,7 @@ def probe_all(targets, options: dict | None = None) -> list[dict]:
 
 def _probe(target, options, seconds):
     began = time.monotonic()
-    look = _Look(target, options, began + seconds)
+    look = Look(target, options, began + seconds)
     try:
         look.run()
         look.seen.update(ok=True, outcome="ok")
@@ -117,7 +117,7 @@ def _blank(target, options):
     }
 
 
-class _Look:
+class Look:
     """One target under observation. ``seen`` grows step by step, so that it holds what was seen before a stop."""
 
     def __init__(self, target, options, until):
@@ -164,7 +164,7 @@ class _Look:
             self._talk()
             polite = True
         except Stopped as stop:
-            polite = stop.outcome not in _BROKEN and stop.step != "tls"
+            polite = stop.outcome not in BROKEN and stop.step != "tls"
             raise
         finally:
             if polite:
@@ -204,7 +204,7 @@ class _Look:
         protocol = self.target["protocol"]
         if protocol in IMPLICIT_TLS:
             self._handshake()
-        self.session = _session(protocol, self.stream, self.options["helo"])
+        self.session = session_of(protocol, self.stream, self.options["helo"])
         self.seen["banner"] = self._ask("greeting", self.session.greeting).text
         self._list_capabilities(self.session.capabilities)
         refused = None if protocol in IMPLICIT_TLS else self._upgrade()
@@ -316,7 +316,7 @@ class _Look:
         return stop
 
 
-def _session(protocol, stream, helo):
+def session_of(protocol, stream, helo):
     if protocol in _TAKES_MAIL:
         return Smtp(stream, helo, lmtp=protocol == "lmtp")
     return {"imap": Imap, "imaps": Imap, "pop3": Pop3, "pop3s": Pop3, "sieve": Sieve}[protocol](stream)
@@ -329,7 +329,7 @@ def _numeric(text):
         return None
 
 
-def _settled(given):
+def settled_options(given):
     unknown = set(given) - set(DEFAULTS)
     if unknown:
         raise BadRequest(f"unknown options: {', '.join(sorted(unknown))}")
@@ -355,7 +355,7 @@ def _settled(given):
     return options
 
 
-def _checked(given):
+def checked_target(given):
     """The target with every key present. Raises BadRequest."""
     where = f"endpoint {given.get('name')!r}"
     target = {"address": None, "starttls": "auto", "login": None, "sender": "", "recipients": [], "relay_check": None, "vantage": None}

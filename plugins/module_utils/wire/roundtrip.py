@@ -14,7 +14,7 @@ import time
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 from ansible_collections.mailops.outage.plugins.module_utils.wire import message, received
 from ansible_collections.mailops.outage.plugins.module_utils.wire.mailbox import ImapBox, Pop3Box
-from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import BadRequest, _checked, _settled
+from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import BadRequest, checked_target, settled_options
 from ansible_collections.mailops.outage.plugins.module_utils.wire.smtp import outcome_of
 from ansible_collections.mailops.outage.plugins.module_utils.wire.transport import Stopped
 from ansible_collections.mailops.outage.plugins.module_utils.wire.visit import Record, Visit
@@ -422,7 +422,7 @@ def _prepared(pairs, options, dry=False):
     if settled["hop_for"] not in ("both", "sending"):
         raise BadRequest("hop_for must be both or sending")
     checked = _checked_pairs(pairs)
-    settled.update(_settled({name: settled[name] for name in _OF_PROBES}))
+    settled.update(settled_options({name: settled[name] for name in _OF_PROBES}))
     if dry and settled["hop"] is not None:
         settled["hop"].close()
     return checked, settled
@@ -476,7 +476,7 @@ def _checked_target(given, protocols, where):
     given = {name: value for name, value in (given or {}).items() if value is not None}
     login = given.pop("login", None)
     try:
-        target = _checked(given)
+        target = checked_target(given)
     except BadRequest as problem:
         raise BadRequest(f"{where}: {problem}") from None
     if target["protocol"] not in protocols:

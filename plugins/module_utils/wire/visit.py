@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import _BROKEN, IMPLICIT_TLS, _Look, _session
+from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import BROKEN, IMPLICIT_TLS, Look, session_of
 from ansible_collections.mailops.outage.plugins.module_utils.wire.transport import Distrusted, Journal, Stopped, Stream
 
 
@@ -29,7 +29,7 @@ class Record(Journal):
         self.steps[-1]["side"] = self._side
 
 
-class Visit(_Look):
+class Visit(Look):
     """``with Visit(...) as visit:`` opens the session (Stopped when it cannot), and ends it politely where the server still listens.
 
     ``target`` and ``options`` are settled as by wire.probe; ``until`` is on the monotonic clock; ``steps`` takes the entries.
@@ -56,7 +56,7 @@ class Visit(_Look):
         return self
 
     def __exit__(self, _kind, problem, _trace):
-        broken = isinstance(problem, Stopped) and (problem.outcome in _BROKEN or problem.step == "tls")
+        broken = isinstance(problem, Stopped) and (problem.outcome in BROKEN or problem.step == "tls")
         if (problem is None or isinstance(problem, Stopped)) and not broken:
             self._say_farewell()
         self.stream.close()
@@ -82,7 +82,7 @@ class Visit(_Look):
         protocol = self.target["protocol"]
         if protocol in IMPLICIT_TLS:
             self._handshake()
-        self.session = _session(protocol, self.stream, self.options["helo"])
+        self.session = session_of(protocol, self.stream, self.options["helo"])
         self.seen["banner"] = self._ask("greeting", self.session.greeting).text
         self._list_capabilities(self.session.capabilities)
         if protocol not in IMPLICIT_TLS:

@@ -415,7 +415,7 @@ def test_a_short_password_does_not_garble_the_protocol(look):
 
 def test_no_password_goes_to_an_unverified_or_plain_server(authority, good, monkeypatch):
     # The server is on loopback; the probe is told that it is elsewhere.
-    monkeypatch.setattr("ansible_collections.mailops.outage.plugins.module_utils.wire.probe._Look._is_loopback", lambda _self: False)
+    monkeypatch.setattr("ansible_collections.mailops.outage.plugins.module_utils.wire.probe.Look._is_loopback", lambda _self: False)
     script = dialogues.smtp()
     with ScriptedServer(script, good) as server:
         target = {"name": "localhost", "address": "127.0.0.1", "port": server.port, "protocol": "smtp", "login": LOGIN}

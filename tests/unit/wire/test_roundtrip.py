@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import re
 import socket
@@ -10,6 +11,7 @@ from contextlib import ExitStack
 import fake_mail
 import pytest
 from ansible_collections.mailops.outage.plugins.module_utils.wire import message, roundtrip
+from ansible_collections.mailops.outage.plugins.module_utils.wire.imap import parse_folder
 from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import BadRequest
 from ansible_collections.mailops.outage.plugins.module_utils.wire.transport import Stopped
 from fake_mail import Store, imap, pop3, smtp
@@ -410,7 +412,43 @@ def test_the_queue_id_is_read(answer, name):
 
 
 @pytest.mark.parametrize("answer, seconds", [
-    ("451 4.7.1 Greylisting in action, please come back in 300 seconds", 300), ("450 4.2.0 Greylisted, retry in 5 minutes", 300), ("450 4.2.0 Greylisted", None),
+    ("451 4.7.1 Greylisting in action, please come back in 300 seconds", 300), ("450 4.2.0 Greylisted, retry in 5 minutes", 300),
+    ("450 4.2.0 Greylisted", None),
 ])
 def test_the_wait_that_is_asked_for_is_read(answer, seconds):
     assert roundtrip.wait_asked(answer) == seconds
+
+
+REFUSALS = {
+    "imap": [b"* OK [CAPABILITY IMAP4rev1 AUTH=XOAUTH2] ready\r\n", b"* CAPABILITY IMAP4rev1 AUTH=XOAUTH2\r\na1 OK done\r\n", b"+ \r\n", b"+ %s\r\n",
+             b"a2 NO [AUTHENTICATIONFAILED] %s\r\n"],
+    "pop3": [b"+OK ready\r\n", b"+OK\r\nSASL XOAUTH2\r\n.\r\n", b"+ \r\n", b"+ %s\r\n", b"-ERR [AUTH] %s\r\n"],
+}
+
+
+@pytest.mark.parametrize("protocol", REFUSALS)
+def test_a_mailbox_that_refuses_a_token_and_repeats_it(store, protocol):
+    seen = []
+
+    def script(peer):
+        for reply in REFUSALS[protocol]:
+            peer.send(reply % seen[2] if b"%" in reply else reply)
+            seen.append(peer.line())
+    with ScriptedServer(smtp(store)) as out, ScriptedServer(script) as box:
+        pair = pair_of(out.port, box.port, protocol)
+        pair["mailbox"]["login"]["mechanism"] = "XOAUTH2"
+        [leg] = roundtrip.run([pair], FAST)
+    assert (leg["outcome"], leg["side"], leg["sent"]) == ("login_failed", "mailbox", False)
+    assert base64.b64decode(seen[2]).startswith(b"user=bob\x01auth=Bearer ")
+    assert PASSWORD not in json.dumps(leg) and seen[2].decode() not in json.dumps(leg) and "***" in leg["answer"]
+
+
+@pytest.mark.parametrize("line, literals, folder", [
+    (b'* LIST (\\HasNoChildren \\Junk) "/" "Junk mail"', [], (["\\HASNOCHILDREN", "\\JUNK"], "/", b"Junk mail")),
+    (b'* LIST (\\HasNoChildren) "." INBOX.Spam', [], (["\\HASNOCHILDREN"], ".", b"INBOX.Spam")),
+    (b'* LIST () "\\\\" "a\\"b"', [], ([], "\\", b'a"b')),
+    (b'* LIST () NIL {4} ', [b"Junk"], ([], "", b"Junk")),
+    (b"* 3 EXISTS", [], None),
+])
+def test_a_folder_is_read(line, literals, folder):
+    assert parse_folder(line, literals) == folder
