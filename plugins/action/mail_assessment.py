@@ -50,6 +50,7 @@ class ActionModule(ActionBase):
             "pop3_host": {"type": "str", "default": ""},
             "probe_accounts": {"type": "list", "elements": "dict", "default": [], "no_log": True},
             "reported_user": {"type": "str", "default": ""},
+            "complete": {"type": "bool", "default": True},
             "resolvers": {"type": "list", "elements": "str", "default": []},
             "blocklists": {"type": "list", "elements": "str", "default": []},
             "vantages": {"type": "list", "elements": "str", "default": []},
@@ -65,7 +66,12 @@ class ActionModule(ActionBase):
         hostvars = (task_vars or {}).get("hostvars") or {}
         hops = [(name, hop_of(hostvars[name], name)) for name in args["vantages"] if name in hostvars]
         declared = estate_facts.declared_protocols(observations, {name: hostvars.get(name) or {} for name in (item["host"] for item in observations)})
-        domains = args["domains"] or estate_facts.domains(observations) + self._lost_domains(observations, args)
+        if args["complete"]:
+            domains = args["domains"] or estate_facts.domains(observations) + self._lost_domains(observations, args)
+        else:
+            # A run that was limited to some hosts says nothing about the domains of the others.
+            taken = set().union(*(estate_facts.accepted(item) for item in observations))
+            domains = [name for name in args["domains"] or estate_facts.domains(observations) if name in taken]
         targets = estate_facts.second_look(observations, declared, domains, args)
         estate = {"now": None, "domains": domains, "declared": declared, "reported": {"user": args["reported_user"]} if args["reported_user"] else {},
                   "probes": [], "dns": {}, "not_visible": []}
@@ -76,6 +82,9 @@ class ActionModule(ActionBase):
             look.start()
         for look in looks:
             look.join()
+        orphans = estate_facts.orphan_look(observations, declared, domains, estate["dns"], args) if args["complete"] else []
+        self._probe(orphans, args, estate)
+        targets += orphans
         # A refusal counts when it was heard twice: an outage is not called on one answer.
         refused = [target for target in targets if any(_refuses(probe, target) for probe in estate["probes"] if probe["look"] == "second")]
         self._probe(refused, args, estate, "third")

@@ -41,6 +41,10 @@ options:
     description: The mail address of a user who reported a fault.
     type: str
     default: ""
+  complete:
+    description: Whether all mail hosts of the inventory were observed. A run with C(--limit) says nothing about domains of the others.
+    type: bool
+    default: true
   resolvers:
     description: Name servers to ask, those of the controller when empty.
     type: list

@@ -1,6 +1,7 @@
 """Fixtures of the tests on lab hosts: the lab itself, hosts that are pristine again after a test, and playbook runs."""
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from playing import OWN_LAB, ROOT, Host, Lab, Played, run, write_inventory  # noqa: E402  # the folder is no package
+from playing import OWN_LAB, ROOT, STATE, Host, Lab, Played, run, write_inventory  # noqa: E402  # the folder is no package
 
 
 @pytest.fixture(scope="session")
@@ -19,10 +20,14 @@ def lab():
         pytest.skip("the lab runs as root")
     if not shutil.which("podman"):
         pytest.skip("podman is missing: apt-get install podman (all packages: tests/lab/packages.txt)")
-    instance = Lab()
-    yield instance
-    if OWN_LAB:
-        instance.run("down")
+    STATE.parent.mkdir(exist_ok=True)
+    with STATE.with_suffix(".lock").open("w") as handle:
+        # One session at a time: each takes its hosts for its own.
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        instance = Lab()
+        yield instance
+        if OWN_LAB:
+            instance.run("down")
 
 
 @pytest.fixture(scope="session", name="single_inventory")

@@ -91,25 +91,44 @@ def second_look(observations: list, declared: dict, own_domains: list, args: dic
     accepts our recipients and refuses others'. Probe accounts log in where the port answers.
     """
     targets = []
-    recipients = [account["address"] for account in args["probe_accounts"] if account.get("address")][:3]
-    recipients += [f"postmaster@{name}" for name in own_domains if not any(address.endswith("@" + name) for address in recipients)]
-    if "@" in args["reported_user"]:
-        recipients.append(args["reported_user"])
-    # A domain that no host takes from outside must be asked about everywhere: somebody has lost it.
-    edges = [observation for observation in observations if "smtp" in expected(observation, declared)]
-    orphans = set(own_domains) - set().union(*(accepted(observation) for observation in edges))
     for observation in observations:
         address = observation.get("address") or observation["host"]
-        accepts = accepted(observation) | orphans
+        accepts = accepted(observation) & set(own_domains)
         for protocol in sorted(expected(observation, declared) - {"lmtp"}):
             target = {"host": observation["host"], "name": address, "port": _PORTS[protocol], "protocol": protocol}
             if _failed(observation, protocol):
                 if not _confirms(observation, protocol):
                     targets.append(target)
             elif protocol == "smtp":
-                ours = [item for item in recipients if item.rpartition("@")[2].lower() in accepts]
-                targets.append(dict(target, sender=_STRANGER, recipients=ours, relay_check={"sender": _STRANGER, "recipient": _FOREIGNER}))
+                targets.append(dict(target, sender=_STRANGER, recipients=_recipients(accepts, args),
+                                    relay_check={"sender": _STRANGER, "recipient": _FOREIGNER}))
     return targets + _logins(observations, declared, args)
+
+
+def orphan_look(observations: list, declared: dict, own_domains: list, dns: dict, args: dict) -> list:
+    """Probes for domains of ours that no host takes from outside any more: somebody has lost them.
+
+    Asked at the hosts that the domain's MX records name; where DNS does not say, at every host that takes mail from outside.
+    """
+    edges = [item for item in observations if "smtp" in expected(item, declared) and not _failed(item, "smtp")]
+    targets = []
+    for domain in sorted(set(own_domains) - set().union(*(accepted(item) for item in edges))):
+        exchangers = {address for mx in ((dns.get("domains") or {}).get(domain) or {}).get("mx") or [] for address in mx.get("addresses") or []}
+        for observation in edges:
+            if not exchangers or exchangers & _addresses(observation):
+                targets.append({"host": observation["host"], "name": observation.get("address") or observation["host"], "port": 25, "protocol": "smtp",
+                                "sender": _STRANGER, "recipients": _recipients({domain}, args)})
+    return targets
+
+
+def _recipients(wanted: set, args: dict) -> list:
+    """Up to three of our addresses in each of the ``wanted`` domains: those of probe accounts, else its postmaster (RFC 5321 4.5.1)."""
+    found = []
+    for domain in sorted(wanted):
+        known = [account["address"] for account in args["probe_accounts"] if str(account.get("address") or "").lower().endswith("@" + domain)]
+        found += known[:3] or [f"postmaster@{domain}"]
+    reported = args["reported_user"]
+    return found[:30] + ([reported] if reported.rpartition("@")[2].lower() in wanted and reported not in found else [])
 
 
 def _failed(observation: dict, protocol: str) -> bool:
@@ -132,13 +151,24 @@ def _logins(observations: list, declared: dict, args: dict) -> list:
         serving = [item for item in observations if protocol in expected(item, declared) and not _failed(item, protocol)]
         for observation in serving if not name else serving[:1]:
             address = observation.get("address") or observation["host"]
-            for account in accounts:
+            shown = name or _served_name(observation, protocol)
+            for account in accounts if shown else []:
+                if not name and accepted(observation) and account["address"].rpartition("@")[2].lower() not in accepted(observation):
+                    continue
                 found.append({
-                    "host": observation["host"], "name": name or address, "port": _PORTS[protocol], "protocol": protocol,
+                    "host": observation["host"], "name": shown, "port": _PORTS[protocol], "protocol": protocol,
                     "login": {"username": account["login"], "password": account["password"]},
                     **({"address": address} if _is_address(address) else {}),
                 })
     return found
+
+
+def _served_name(observation: dict, protocol: str) -> str:
+    """The name to verify a certificate by when none was declared: the host's own where the certificate has it, else the certificate's first."""
+    probe = next((item for item in observation.get("probes") or [] if item.get("protocol") == protocol and item.get("tls")), None)
+    names = [str(name) for name in ((probe or {}).get("tls") or {}).get("certificate", {}).get("names") or [] if not str(name).startswith("*")]
+    own = [str(_facts(observation, "system", "fqdn") or ""), observation["host"]]
+    return next((name for name in own if name in names), names[0] if names else "")
 
 
 def dns_question(observations: list, own_domains: list, args: dict) -> dict:

@@ -115,6 +115,9 @@ def prepare(hosts):
     STATE.chmod(0o700)
     ssh_key(SSH_KEY, "ops@lab")
     authority()
+    # All of them, here and under the lock: the zones name every domain, and hosts are made side by side.
+    for domain in ("outside.test", "single.test", "split.test", "fleet.test"):
+        dkim_key(domain)
     for host in hosts:
         host.folder.mkdir(parents=True, exist_ok=True)
         ssh_key(host.folder / "ssh_host_ed25519_key", f"root@{host.fqdn}")

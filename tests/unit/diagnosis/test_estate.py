@@ -18,6 +18,10 @@ def probe(protocol="smtp", ok=True):
     return {"protocol": protocol, "ok": ok}
 
 
+def serving(*names):
+    return dict(probe("submission"), tls={"certificate": {"names": list(names)}})
+
+
 def second_look(observations, domains=("a.example",), **args):
     return estate.second_look(observations, {}, list(domains), dict(ARGS, **args))
 
@@ -47,9 +51,25 @@ def test_a_host_is_not_asked_about_domains_of_another():
     assert [target["recipients"] for target in targets] == [["postmaster@a.example"], ["postmaster@b.example"]]
 
 
+def orphan_look(observations, dns=None):
+    return estate.orphan_look(observations, {}, ["a.example", "b.example"], dns or {}, ARGS)
+
+
 def test_a_domain_that_every_edge_lost_is_asked_about_everywhere():
-    targets = second_look([host("mx1", ["b.example"], probes=[probe()]), host("store", ["a.example"], masters=["submission"])], ["a.example", "b.example"])
-    assert targets[0]["recipients"] == ["postmaster@a.example", "postmaster@b.example"]
+    observations = [host("mx1", ["b.example"], probes=[probe()]), host("store", ["a.example"], masters=["submission"])]
+    target, = orphan_look(observations)
+    assert (target["host"], target["recipients"]) == ("mx1", ["postmaster@a.example"])
+
+
+def test_a_lost_domain_is_asked_about_where_its_mx_records_point():
+    elsewhere = {"domains": {"a.example": {"mx": [{"addresses": ["192.0.2.99"]}]}}}
+    here = {"domains": {"a.example": {"mx": [{"addresses": ["192.0.2.1"]}]}}}
+    assert orphan_look([host(domains=["b.example"], probes=[probe()])], elsewhere) == []
+    assert len(orphan_look([host(domains=["b.example"], probes=[probe()])], here)) == 1
+
+
+def test_a_domain_that_is_taken_is_no_orphan():
+    assert orphan_look([host(domains=["a.example", "b.example"], probes=[probe()])]) == []
 
 
 def test_a_failed_port_is_tried_again():
@@ -63,15 +83,24 @@ def test_what_the_host_itself_confirms_is_not_tried_again():
 
 
 def test_accounts_log_in_only_where_the_port_answered():
-    answering = host(masters=["submission"], probes=[probe("submission")])
+    answering = host(masters=["submission"], probes=[serving("mx.a.example")])
     silent = host(masters=["submission"], probes=[probe("submission", ok=False)], services={"mta": {"running": False}})
     assert [target["login"]["username"] for target in second_look([answering], probe_accounts=[ACCOUNT])] == ["probe"]
     assert second_look([silent], probe_accounts=[ACCOUNT]) == []
 
 
 def test_the_name_that_clients_use_is_the_one_that_is_verified():
-    target, = second_look([host(masters=["submission"], probes=[probe("submission")])], probe_accounts=[ACCOUNT], submission_host="smtp.a.example")
+    target, = second_look([host(masters=["submission"], probes=[serving("other.example")])], probe_accounts=[ACCOUNT], submission_host="smtp.a.example")
     assert (target["name"], target["address"]) == ("smtp.a.example", "192.0.2.1")
+
+
+def test_without_a_declared_name_the_certificates_own_is_verified():
+    target, = second_look([host(masters=["submission"], probes=[serving("*.a.example", "smtp.a.example")])], probe_accounts=[ACCOUNT])
+    assert target["name"] == "smtp.a.example"
+
+
+def test_an_account_logs_in_only_where_its_domain_lives():
+    assert second_look([host(domains=["b.example"], masters=["submission"], probes=[serving("mx.b.example")])], probe_accounts=[ACCOUNT]) == []
 
 
 def test_the_reported_user_is_asked_about():
