@@ -9,6 +9,7 @@ import os
 import pathlib
 import socketserver
 import sys
+import threading
 import time
 
 WORDS = (pathlib.Path(__file__).parent / "words").read_bytes().strip()
@@ -85,7 +86,6 @@ def serve(port, behaviour):
 
 
 if __name__ == "__main__":
-    import threading
     for word in sys.argv[1:]:
         number, _equals, name = word.partition("=")
         threading.Thread(target=serve(int(number), globals()[name]).serve_forever).start()
