@@ -60,7 +60,7 @@ class ActionModule(ActionBase):
         try:
             observations = run.observations()
         except (OSError, ValueError) as problem:
-            raise AnsibleActionFail(f"{args['run_dir']} holds no observations: {problem}") from problem
+            raise AnsibleActionFail(f"{args['run_dir']} holds no observations: {problem}") from None
         if not observations:
             raise AnsibleActionFail("No mail host was observed. Is the inventory's group mail_servers empty?")
         hostvars = (task_vars or {}).get("hostvars") or {}
@@ -75,6 +75,9 @@ class ActionModule(ActionBase):
         targets = estate_facts.second_look(observations, declared, domains, args)
         estate = {"now": None, "domains": domains, "declared": declared, "reported": {"user": args["reported_user"]} if args["reported_user"] else {},
                   "probes": [], "dns": {}, "not_visible": []}
+        reported = args["reported_user"]
+        if reported and reported.rpartition("@")[2].lower() not in domains:
+            estate["not_visible"].append(clean(f"{reported} is in none of our domains ({', '.join(domains) or 'none known'}): not asked about"))
         looks = [threading.Thread(target=self._probe, args=(targets, args, estate), daemon=True)]
         looks += [threading.Thread(target=self._from, args=(name, hop, targets, args, estate), daemon=True) for name, hop in hops]
         looks.append(threading.Thread(target=self._dns, args=(observations, domains, args, estate), daemon=True))
@@ -108,8 +111,16 @@ class ActionModule(ActionBase):
 
     def _probe(self, targets, args, estate, look="second"):
         options = dict(estate_facts.PATIENCE, ca_file=args["ca_file"], vantage="controller")
+        sound = []
+        for target in targets:
+            try:
+                wire_probe.checked_target(_wire(target))
+                sound.append(target)
+            except wire_probe.BadRequest as problem:
+                # One wrong name or account must not cost the other looks.
+                estate["not_visible"].append(clean(f"{target['host']}: {target['protocol']} was not tried again: {problem}"))
         estate["probes"] += [dict(item, host=target["host"], look=look)
-                             for target, item in zip(targets, wire_probe.probe_all([_wire(target) for target in targets], options))]
+                             for target, item in zip(sound, wire_probe.probe_all([_wire(target) for target in sound], options))]
 
     def _from(self, name, hop, targets, args, estate):
         # A vantage point only tells whether the service answers there: no login is tried through it.

@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
             run.write_text("report.html", html.render(found, args["language"]))
             run.point_latest()
         except (OSError, ValueError, KeyError) as problem:
-            raise AnsibleActionFail(f"The diagnosis of {args['run_dir']} could not be made: {type(problem).__name__}: {problem}") from problem
+            raise AnsibleActionFail(f"The diagnosis of {args['run_dir']} could not be made: {type(problem).__name__}: {problem}") from None
         display = Display()
         summary = terminal.summary(found, args["language"], min(display.columns + 1, 100), ANSIBLE_COLOR, report=run.path("report.md"))
         if not args["show"]:

@@ -1,13 +1,14 @@
 """Open a run: check what it was given, make its folder, and lay the log signatures ready for the hosts."""
 from __future__ import annotations
 
+import re
 import secrets
 import time
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import catalogue
+from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import catalogue, conditions
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
 
 
@@ -26,14 +27,23 @@ class ActionModule(ActionBase):
             "window": {"type": "int", "default": 3600},
             "since": {"type": "float"},
             "until": {"type": "float"},
+            "reported_user": {"type": "str", "default": ""},
+            "severity_rules": {"type": "list", "elements": "dict", "default": []},
         })
         now = time.time()
         until = args["until"] or now
         since = args["since"] or until - args["window"]
-        if args["window"] <= 0 or since >= until:
-            raise AnsibleActionFail("The log window is empty: assess_window must be a number of seconds above 0, and assess_since lie before assess_until.")
         if since > now:
             raise AnsibleActionFail("The log window lies in the future: check assess_since and assess_until, and the controller's clock.")
+        if args["window"] <= 0 or since >= until:
+            raise AnsibleActionFail("The log window is empty: assess_window must be a number of seconds above 0, and assess_since lie before assess_until.")
+        if args["reported_user"] and not re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", args["reported_user"]):
+            raise AnsibleActionFail("reported_user must be a mail address like anna@example.org.")
+        for rule in args["severity_rules"]:
+            try:
+                conditions.check(rule.get("when"))
+            except conditions.ConditionError as problem:
+                raise AnsibleActionFail(f"diagnose_severity_rules: {problem}") from None
         run_id = args["run_id"] or time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)) + "-" + secrets.token_hex(2)
         try:
             known = catalogue.load(args["catalogue_dir"])
@@ -41,9 +51,9 @@ class ActionModule(ActionBase):
             run.write("run.json", {"run_id": run_id, "started_epoch": now, "since": since, "until": until})
             run.write("signatures.json", known.signatures)
         except catalogue.CatalogueError as problem:
-            raise AnsibleActionFail(f"The catalogue cannot be used: {problem}") from problem
+            raise AnsibleActionFail(f"The catalogue cannot be used: {problem}") from None
         except OSError as problem:
-            raise AnsibleActionFail(f"The reports cannot be written: {problem}. Set report_dir to a folder that you may write.") from problem
+            raise AnsibleActionFail(f"The reports cannot be written: {problem}. Set report_dir to a folder that you may write.") from None
         result.update(changed=False, run_id=run_id, dir=run.dir, since=since, until=until,
                       causes_known=len(known), signatures_known=len(known.signatures))
         return result

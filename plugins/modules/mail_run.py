@@ -33,6 +33,15 @@ options:
   since:
     description: The begin of the log window in epoch seconds, instead of O(window).
     type: float
+  reported_user:
+    description: The mail address of a user who reported a fault, checked here so that a slip of the pen costs no look.
+    type: str
+    default: ""
+  severity_rules:
+    description: The table of severities, checked here for the same reason.
+    type: list
+    elements: dict
+    default: []
   until:
     description: The end of the log window in epoch seconds, now when not given.
     type: float

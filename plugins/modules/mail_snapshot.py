@@ -75,6 +75,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.host.context import
 
 def store(path, manifest, keep):
     """Write the snapshot aside, rename it into place, point ``current`` at it, and drop the oldest ones."""
+    os.umask(0o077)
     aside = path + ".new"
     shutil.rmtree(aside, ignore_errors=True)
     os.makedirs(os.path.join(aside, "files"), mode=0o700)

@@ -133,6 +133,9 @@ def _advice(first: dict, views: list) -> list:
         if not item["connection"]["ok"]:
             advice.append({"en": f"{item['host']}: get in by the console; SSH said: {item['connection'].get('text')}",
                            "nl": f"{item['host']}: ga via de console naar binnen; SSH zei: {item['connection'].get('text')}"})
+        elif not item["expected"]:
+            advice.append({"en": f"{item['host']}: no mail server software was found there; is it the right host?",
+                           "nl": f"{item['host']}: daar is geen mailserversoftware gevonden; is het de juiste host?"})
         for probe in item["failing"]:
             advice.append({"en": f"{item['host']}: follow one session of {probe.get('protocol')} on port {probe.get('port')} in the log while probing it again",
                            "nl": f"{item['host']}: volg een sessie van {probe.get('protocol')} op poort {probe.get('port')} in het log terwijl u opnieuw test"})

@@ -105,7 +105,8 @@ def assess(views: list, estate: dict, candidates: list, severity_rules=None) -> 
     kind = _kind(views, roots, recipients, service_wide, estate)
     impact = worst(impacts)
     blind = [view for view in views if not view["connection"]["ok"] and not any(probe.get("ok") for probe in view["ports"].values())]
-    if not faults and not journeys and len(blind) == len(views):
+    nothing_serves = not any(view["expected"] for view in views)
+    if not faults and not journeys and (len(blind) == len(views) or nothing_serves):
         verdict = "unknown"
     elif not faults and not journeys:
         verdict = "healthy"
@@ -141,6 +142,7 @@ def _kind(views: list, roots: list, recipients: list, service_wide: bool, estate
         return "all_users"
     order = ("all_users", "domain", "some_users", "single_user")
     # A fault of one mailbox, seen at several of them, is a fault of some users.
+    roots = [item for item in roots if item.cause.impact != "none" or item.cause.scope != "all_users"]
     kinds = ["some_users" if item.cause.scope == "single_user" and len(item.users) > 1 else item.cause.scope for item in roots]
     if kinds:
         return min(kinds, key=order.index)

@@ -116,3 +116,12 @@ def test_a_fault_of_one_mailbox_seen_at_several_is_a_fault_of_some_users():
     item.users = {"anna", "bert"}
     found = assess([probe()], candidates=[item])
     assert (found["scope"]["kind"], found["scope"]["users"]) == ("some_users", ["anna", "bert"])
+
+
+def test_a_host_without_mail_software_is_unknown_not_healthy():
+    assert assess([probe(outcome="refused")], {"postfix": {"masters": []}})["verdict"] == "unknown"
+
+
+def test_a_fault_without_impact_has_no_scope():
+    found = assess([probe()], candidates=[cause(impact="none", journeys=[])])
+    assert (found["verdict"], found["scope"]["kind"], found["severity"]) == ("degraded", "none", "sev4")
