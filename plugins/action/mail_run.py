@@ -33,10 +33,12 @@ class ActionModule(ActionBase):
         now = time.time()
         until = args["until"] or now
         since = args["since"] or until - args["window"]
+        if args["window"] <= 0:
+            raise AnsibleActionFail("The log window is empty: assess_window must be a number of seconds above 0.")
         if since > now:
             raise AnsibleActionFail("The log window lies in the future: check assess_since and assess_until, and the controller's clock.")
-        if args["window"] <= 0 or since >= until:
-            raise AnsibleActionFail("The log window is empty: assess_window must be a number of seconds above 0, and assess_since lie before assess_until.")
+        if since >= until:
+            raise AnsibleActionFail("The log window is empty: assess_since must lie before assess_until.")
         if args["reported_user"] and not re.fullmatch(r"[^\s@<>]+@[^\s@<>]+", args["reported_user"]):
             raise AnsibleActionFail("reported_user must be a mail address like anna@example.org.")
         for rule in args["severity_rules"]:
