@@ -13,7 +13,7 @@ import os
 import pwd
 import stat
 
-from ansible_collections.mailops.outage.plugins.module_utils.host import postfix
+from ansible_collections.mailops.outage.plugins.module_utils.host import _mailstore, postfix
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 STORE = "/var/lib/mailops/known-good"
@@ -25,6 +25,7 @@ CONFIG_FILES = (
     "/etc/aliases", "/etc/aliases.db", "/etc/mailname", "/etc/hosts", "/etc/resolv.conf", "/etc/nsswitch.conf", "/etc/fstab", "/etc/passwd", "/etc/group",
     "/etc/nftables.conf", "/etc/opendkim.conf", "/etc/default/opendkim", "/etc/default/exim4", "/etc/default/postgrey", "/etc/rsyslog.conf",
 )
+_QUEUE_FOLDERS = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop", "pid", "private", "public", "saved", "trace")
 _MOST_FILES = 3000
 _MOST_BYTES = 4 * 1024 * 1024
 
@@ -73,15 +74,14 @@ def config_paths() -> list:
 
 
 def _owned_paths(context) -> list:
-    """Directories whose owner and mode decide whether mail moves: the queue's and its sockets."""
+    """Paths whose owner and mode decide whether mail moves: the queue's folders and sockets, and the mail store."""
+    place = _mailstore.store(context)
+    paths = [place.root] if place else []
     known = postfix.settings(context)
-    if not known:
-        return []
-    queue = known["queue_directory"]
-    paths = [queue]
-    for name in ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop", "pid", "private", "public", "saved", "trace"):
-        paths.append(os.path.join(queue, name))
-    return paths + ["/usr/sbin/postdrop", "/usr/sbin/postqueue", "/var/mail", "/home", "/srv/vmail", "/var/vmail"]
+    if known:
+        queue = known["queue_directory"]
+        paths += [queue] + [os.path.join(queue, name) for name in _QUEUE_FOLDERS] + ["/usr/sbin/postdrop", "/usr/sbin/postqueue"]
+    return paths
 
 
 def files(context) -> dict:
