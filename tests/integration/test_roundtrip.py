@@ -42,6 +42,8 @@ def _trip(single, single_inventory):
 
 
 def outcomes(result):
+    # Shown by pytest when the test fails: what the servers answered.
+    print(json.dumps([{key: leg.get(key) for key in ("name", "outcome", "side", "steps")} for leg in result["legs"]], indent=1))
     return {leg["name"]: leg["outcome"] for leg in result["legs"]}
 
 
