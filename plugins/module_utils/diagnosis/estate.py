@@ -5,6 +5,7 @@ import ipaddress
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis.view import expected_protocols
 
+MOST_ACCOUNTS = 5
 _DECLARED_ROLES = {"edge": ["smtp"], "submission": ["submission"], "store": ["imap"], "all": ["smtp", "submission", "imap"]}
 _PORTS = {"smtp": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps": 993, "pop3": 110, "pop3s": 995, "sieve": 4190, "lmtp": 24}
 # Seconds: longer than postscreen holds a greeting back (6 s), shorter than a tired person's patience.
@@ -102,7 +103,7 @@ def second_look(observations: list, declared: dict, own_domains: list, args: dic
             elif protocol == "smtp":
                 targets.append(dict(target, sender=_STRANGER, recipients=_recipients(accepts, args),
                                     relay_check={"sender": _STRANGER, "recipient": _FOREIGNER}))
-    return targets + _logins(observations, declared, args)
+    return targets + logins(observations, declared, args)
 
 
 def orphan_look(observations: list, declared: dict, own_domains: list, dns: dict, args: dict) -> list:
@@ -143,10 +144,10 @@ def _confirms(observation: dict, protocol: str) -> bool:
     return software.get("running") is False
 
 
-def _logins(observations: list, declared: dict, args: dict) -> list:
+def logins(observations: list, declared: dict, args: dict) -> list:
     """One login a probe account and protocol, at the names that clients use, else at the hosts that serve it."""
     found = []
-    accounts = [account for account in args["probe_accounts"] if account.get("login") and account.get("password")][:5]
+    accounts = [account for account in args["probe_accounts"] if account.get("login") and account.get("password")][:MOST_ACCOUNTS]
     for protocol, name in (("submission", args["submission_host"]), ("imaps", args["imap_host"]), ("pop3s", args["pop3_host"])):
         serving = [item for item in observations if protocol in expected(item, declared) and not _failed(item, protocol)]
         for observation in serving if not name else serving[:1]:
