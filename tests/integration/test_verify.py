@@ -63,3 +63,15 @@ def test_check_mode_sends_nothing(play, single, mail):
     found = json.loads(played.text("verification.json"))
     assert played.rc == 0 and journeys(found, "not_tested") >= {"submission", "outbound"} and journeys(found, "passed") == set()
     assert mail.look("cat /var/log/mail.log | grep -c 'from=<probe@' || true") == before
+
+
+def test_several_people_sign_and_one_is_not_enough(play, single, tmp_path):
+    def sign(*words):
+        return play(single, "-e", "signoff_required=true", *words, playbook="playbooks/signoff.yml")
+
+    assert "verify.yml first" in sign("-e", "signoff_name=Anna").error()
+    assert verification(play(single, playbook="playbooks/verify.yml"))["passed"]
+    assert "1 more must sign" in sign("-e", "signoff_name=Anna").error()
+    assert "already" in sign("-e", "signoff_name=ANNA").error()
+    ended = sign("-e", "awx_user_name=piet", "-e", "signoff_name=Anna")
+    assert ended.rc == 0 and "2 of 2 have signed: Anna, piet" in ended.out

@@ -1,0 +1,81 @@
+"""What a remedy could change, kept before it does: configuration files, owners and modes, unit states."""
+from __future__ import annotations
+
+import glob
+import inspect
+import os
+import shutil
+import time
+
+from ansible_collections.mailops.outage.plugins.module_utils.host import known_good
+from ansible_collections.mailops.outage.plugins.module_utils.repair import rollback, store
+
+UNITS = ("postfix.service", "postfix@-.service", "dovecot.service", "exim4.service", "opendkim.service", "rspamd.service",
+         "clamav-daemon.service", "amavis.service", "postgrey.service", "redis-server.service")
+# Accounts and firewall rules are not the guard's to put back.
+_NOT_OURS = ("/etc/passwd", "/etc/group", "/etc/nftables.conf", "/etc/fail2ban/")
+_KEPT = 10
+
+
+def config_files() -> list:
+    """The configuration files that a rollback may put back, with the drop-ins of the mail units."""
+    found = [path for path in known_good.config_paths() if not path.startswith(_NOT_OURS)]
+    for unit in UNITS:
+        found += glob.glob(f"{rollback.UNIT_FOLDER}/{unit}.d/*.conf")
+    return sorted(found)
+
+
+def folders(root: str = "/") -> list:
+    """The folders of all checkpoints, oldest first."""
+    return sorted((path for place in store.places(root) for path in glob.glob(os.path.join(place, "checkpoints", "*"))
+                   if os.path.isfile(os.path.join(path, "manifest.json"))), key=os.path.basename)
+
+
+def opened(root: str = "/") -> list:
+    """``[(folder, manifest)]`` of the checkpoints that were neither confirmed nor rolled back."""
+    return [(path, manifest) for path in folders(root) for manifest in [rollback.load(path)] if manifest["state"] == "open"]
+
+
+def take(place: str, about: dict, files: list, owned: list, units: dict, root: str = "/") -> str:
+    """Keep ``files``, the owners of ``owned`` and ``units`` in a new folder below ``place``; its path.
+
+    ``about`` gives id, step, owner, remedy, cause and rolls_back_at. Nothing stays behind when it fails with OSError.
+    """
+    folder = os.path.join(place, "checkpoints", about["id"])
+    os.makedirs(folder, mode=0o700)
+    try:
+        described = {}
+        for path in files:
+            source, target = store.under(root, path), os.path.join(folder, "files", path.lstrip("/"))
+            entry = rollback.describe(source)
+            if entry is None or not ("sha256" in entry or "link" in entry):
+                continue
+            if "sha256" in entry:
+                os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+                shutil.copyfile(source, target)
+                os.chmod(target, 0o600)
+            described[path] = entry
+        rights = {path: rollback.describe_owner(store.under(root, path)) for path in owned}
+        with open(os.path.join(folder, "rollback.py"), "w", encoding="utf-8") as stream:
+            stream.write(inspect.getsource(rollback))
+        rollback.save(folder, {"schema": 1, "state": "open", "created_epoch": int(time.time()), **about, "files": described,
+                               "owned": {path: entry for path, entry in rights.items() if entry}, "units": units, "noted": None})
+        os.sync()
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
+
+
+def note(folder: str, extra: list, root: str = "/") -> None:
+    """Record the files as the remedy left them, so that a later change by a person can be told from it."""
+    manifest = rollback.load(folder)
+    manifest["noted"] = {path: rollback.describe(store.under(root, path)) for path in sorted(set(manifest["files"]) | set(extra))}
+    rollback.save(folder, manifest)
+
+
+def drop_old(root: str = "/", keep: int = _KEPT) -> None:
+    """Remove all but the last ``keep`` closed checkpoints."""
+    closed = [path for path in folders(root) if rollback.load(path)["state"] != "open"]
+    for path in closed[:-keep]:
+        shutil.rmtree(path, ignore_errors=True)

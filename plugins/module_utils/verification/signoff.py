@@ -1,0 +1,79 @@
+"""Who has signed a verification: ``signoffs.jsonl`` in the folder of its run, one line a sign-off, only ever added to."""
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from datetime import datetime, timezone
+
+from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
+from ansible_collections.mailops.outage.plugins.module_utils.text import clean
+
+WAYS = ("command", "awx")
+_FILE = "signoffs.jsonl"
+
+
+class NotSignable(Exception):
+    """The verification is not there, failed, or was signed by this person already; the text says what to do."""
+
+
+def verification(run: Run) -> dict:
+    """The run's verification. Raises NotSignable when there is none that can be read."""
+    try:
+        found = run.read("verification.json")
+        return {"run_id": found["run_id"], "passed": found["passed"] is True, "digest": str(found["digest"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise NotSignable(f"{run.dir} holds no verification: run playbooks/verify.yml first, or name its run with signoff_run") from None
+
+
+def entries(run: Run) -> list:
+    """All sign-offs in the order in which they were given. A line that was cut off by a crash is passed over."""
+    found = []
+    try:
+        with open(run.path(_FILE), encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(entry, dict) and isinstance(entry.get("name"), str):
+                    found.append(entry)
+    except FileNotFoundError:
+        pass
+    return found
+
+
+def person(name: str) -> str:
+    """What two spellings of one name have in common: case, accents' encoding and spaces do not make another person."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def counted(found: list, digest: str) -> list:
+    """The sign-offs that count: for this verification, the first of each person."""
+    first = {}
+    for entry in found:
+        if entry.get("digest") == digest:
+            first.setdefault(person(entry["name"]), entry)
+    return list(first.values())
+
+
+def give(run: Run, name: str, note: str, way: str, now: datetime | None = None) -> dict:
+    """Add a sign-off and return it: ``{time, name, way, note, digest}``. Raises NotSignable, OSError as the system says."""
+    name = clean(name, 100).strip()
+    if not person(name):
+        raise NotSignable("A sign-off needs a name: -e signoff_name='Anna de Vries'")
+    signed = verification(run)
+    if not signed["passed"]:
+        raise NotSignable("This verification did not pass, and cannot be signed: repair what it names, and run playbooks/verify.yml again")
+    if person(name) in map(person, (entry["name"] for entry in counted(entries(run), signed["digest"]))):
+        raise NotSignable(f"{name} has signed this verification already; somebody else must be the next")
+    entry = {"time": (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ"), "name": name, "way": way, "note": clean(note, 1000),
+             "digest": signed["digest"]}
+    handle = os.open(run.path(_FILE), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        # The line end first, so that a line that was cut off takes no other with it.
+        os.write(handle, ("\n" + json.dumps(entry, sort_keys=True) + "\n").encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    return entry

@@ -1,0 +1,74 @@
+#!/usr/bin/python
+# Copyright: mailops.outage contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: mail_signoff
+short_description: Sign a verification by name, or see who has
+version_added: 0.1.0
+description:
+  - Adds a sign-off to C(signoffs.jsonl) in the folder of the run, with its time and the digest of the verification.
+  - A person counts once, and only for the verification that was in force when they signed. One that did not pass cannot be signed.
+author: mailops.outage contributors (@mailops)
+extends_documentation_fragment:
+  - mailops.outage.attributes.run
+options:
+  name:
+    description: Who signs. Nobody does when it is empty.
+    type: str
+    default: ""
+  note:
+    description: What they looked at.
+    type: str
+    default: ""
+  way:
+    description: How the sign-off was given.
+    type: str
+    default: command
+    choices: [command, awx]
+  required:
+    description: How many different people must sign.
+    type: int
+    default: 2
+attributes:
+  check_mode:
+    description: Adds nothing and tells who has signed.
+    support: full
+  diff_mode:
+    description: Will return details on what has changed when in diff mode.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Sign
+  mailops.outage.mail_signoff:
+    run_dir: reports/latest
+    name: Anna de Vries
+    note: Sent and received from my phone
+"""
+
+RETURN = r"""
+signoffs:
+  description: The sign-offs that count, in the order in which they were given.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {"time": "2026-11-24T02:51:07Z", "name": "Anna de Vries", "way": "command", "note": "Sent and received from my phone", "digest": "0f4c1f2b"}
+required:
+  description: How many different people must sign.
+  returned: success
+  type: int
+  sample: 2
+missing:
+  description: How many still must.
+  returned: success
+  type: int
+  sample: 1
+enough:
+  description: Whether enough have.
+  returned: success
+  type: bool
+  sample: false
+"""
