@@ -27,6 +27,42 @@ options:
     type: str
     default: command
     choices: [command, awx]
+  ask:
+    description:
+      - Send each of these people a message to be answered. Only a verification that passed is asked about.
+      - Without it, the answers that have come in are gathered, and those that count are sign-offs.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The person.
+        type: str
+        required: true
+      address:
+        description: Their mail address, from which they must answer.
+        type: str
+        required: true
+  expires:
+    description: Seconds after which an answer is too late.
+    type: float
+    default: 86400
+  probe_accounts:
+    description: The accounts of the inventory, each with C(address), C(login) and C(password). The first asks, and its mailbox takes the answers.
+    type: list
+    elements: dict
+    default: []
+  submission_host:
+    description: The name by which mail programs send.
+    type: str
+    default: ""
+  imap_host:
+    description: The name by which mail programs read with IMAP.
+    type: str
+    default: ""
+  ca_file:
+    description: Trust the authorities in this PEM file instead of those of the system.
+    type: path
   required:
     description: How many different people must sign.
     type: int
@@ -61,6 +97,18 @@ required:
   returned: success
   type: int
   sample: 2
+asked:
+  description: The addresses that were asked.
+  returned: success
+  type: list
+  elements: str
+  sample: [anna@example.org]
+refused:
+  description: Why answers do not count, one sentence each.
+  returned: success
+  type: list
+  elements: str
+  sample: [it came too late]
 missing:
   description: How many still must.
   returned: success

@@ -75,3 +75,24 @@ def test_several_people_sign_and_one_is_not_enough(play, single, tmp_path):
     assert "already" in sign("-e", "signoff_name=ANNA").error()
     ended = sign("-e", "awx_user_name=piet", "-e", "signoff_name=Anna")
     assert ended.rc == 0 and "2 of 2 have signed: Anna, piet" in ended.out
+
+
+ANSWER = """
+question=$(doveadm fetch -u {user} hdr.message-id mailbox INBOX header subject 'Please answer' | sed -n 's/^hdr.message-id: //p' | tail -1)
+test -n "$question"
+printf '%s\\n' 'From: {sender}' 'To: probe@single.test' 'Subject: Re: Please answer' "In-Reply-To: $question" "References: $question" \\
+    'User-Agent: Mozilla Thunderbird' '' 'Yes, it works.' '> Hello' | sendmail -f {sender} probe@single.test
+"""
+ARRIVED = "for try in $(seq 100); do test $(doveadm search -u probe mailbox INBOX header subject 'Re: Please answer' | wc -l) = {} && exit; sleep 0.1; done; exit 1"
+TWO = '{"verify_verifiers": [{"name": "Alice", "address": "alice@single.test"}, {"name": "Bob", "address": "bob@single.test"}]}'
+
+
+def test_answers_to_the_verification_mail_are_sign_offs_and_forged_ones_are_not(play, single, mail):
+    assert verification(play(single, "-e", TWO, playbook="playbooks/verify.yml"))["passed"]
+    for try_, (user, sender) in enumerate([("alice", "alice@single.test"), ("bob", "carol@single.test"), ("alice", "alice@single.test")], 1):
+        mail.change(f"for try in $(seq 50); do {{ {ANSWER.format(user=user, sender=sender)} }} && break; sleep 0.1; done; {ARRIVED.format(try_)}")
+    played = play(single, playbook="playbooks/signoff.yml")
+    assert played.rc == 0 and "1 of 2 have signed: Alice." in played.out, played.out[-2000:]
+    assert "carol@single.test answers" in played.out
+    mail.change(ANSWER.format(user="bob", sender="bob@single.test") + ARRIVED.format(4))
+    assert "2 of 2 have signed: Alice, Bob." in play(single, playbook="playbooks/signoff.yml").out

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
-WAYS = ("command", "awx")
+WAYS = ("command", "awx", "reply")
 _FILE = "signoffs.jsonl"
 
 
