@@ -74,6 +74,11 @@ def note(folder: str, extra: list, root: str = "/") -> None:
     rollback.save(folder, manifest)
 
 
+def discard(folder: str) -> None:
+    """Remove a checkpoint that no timer guards."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def drop_old(root: str = "/", keep: int = _KEPT) -> None:
     """Remove all but the last ``keep`` closed checkpoints."""
     closed = [path for path in folders(root) if rollback.load(path)["state"] != "open"]
