@@ -28,8 +28,8 @@ class ActionModule(ActionBase):
             "name": {"type": "str", "default": ""},
             "note": {"type": "str", "default": ""},
             "way": {"type": "str", "default": "command", "choices": ["command", "awx"]},
-            "ask": {"type": "list", "elements": "dict", "default": [], "options": {"name": {"type": "str", "required": True},
-                                                                                  "address": {"type": "str", "required": True}}},
+            "ask": {"type": "list", "elements": "dict", "default": [],
+                    "options": {"name": {"type": "str", "required": True}, "address": {"type": "str", "required": True}}},
             "expires": {"type": "float", "default": 86400.0},
             "probe_accounts": {"type": "list", "elements": "dict", "default": [], "no_log": True},
             "submission_host": {"type": "str", "default": ""},
@@ -84,13 +84,15 @@ class ActionModule(ActionBase):
         except FileNotFoundError:
             return []
         _sender, target = self._target(run, "imaps", args)
+        signed = {signoff.person(entry["name"]) for entry in signoff.counted(signoff.entries(run), digest)}
         refused = []
         for raw in letter.answers(target, args["ca_file"], requests):
             item, because = letter.judge(raw, requests, time.time())
             if item and item["digest"] != digest:
                 item, because = None, "it confirms an earlier verification"
-            if item and signoff.person(item["name"]) not in map(signoff.person, (entry["name"] for entry in signoff.entries(run) if entry["digest"] == digest)):
-                signoff.give(run, item["name"], f"answered from {item['address']}", "reply")
-            elif not item:
+            if not item:
                 refused.append(because)
+            elif signoff.person(item["name"]) not in signed:
+                signed.add(signoff.person(item["name"]))
+                signoff.give(run, item["name"], f"answered from {item['address']}", "reply")
         return refused

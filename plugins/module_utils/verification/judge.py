@@ -44,7 +44,8 @@ def _journey(leg: dict) -> dict:
     if leg["ok"]:
         return _check(leg["name"], "journey", "", PASSED, f"arrived after {leg['arrival_seconds']} s in {leg['folder']}")
     if leg["outcome"] in ("not_tried", "rate_limited"):
-        return _check(leg["name"], "journey", "", NOT_TESTED, "no time was left for it")
+        # Mail is not called well for journeys that were meant to be tried.
+        return _check(leg["name"], "journey", "", FAILED, "no time was left to try it; allow more time or more messages a minute")
     where = f" Its queue id is {leg['queue_id']}." if leg.get("queue_id") and leg["outcome"] == "not_arrived" else ""
     return _check(leg["name"], "journey", "", FAILED, f"{leg['outcome']} at {leg['step']} ({leg['fault']}): {leg['answer']}{where}")
 
@@ -99,7 +100,9 @@ def _temporary(observation: dict) -> list:
     host, settings = observation["host"], _part(observation, "postfix", "expanded") or {}
     held = _part(observation, "queue", "counts", "hold")
     found = []
-    if settings:
+    if not settings:
+        found.append(_check("temporary settings", "temporary", host, NOT_TESTED, "the settings of Postfix were not seen"))
+    else:
         soft, deferred = settings.get("soft_bounce") == "yes", settings.get("defer_transports") or ""
         found.append(_check("soft_bounce", "temporary", host, FAILED if soft else PASSED,
                             "soft_bounce = yes: nothing is refused for good; take it back with postconf -X soft_bounce" if soft else "is not set"))
@@ -115,10 +118,10 @@ def _queue(observation: dict) -> list:
     """Delayed mail, against what waited when the known-good snapshot was taken."""
     deferred = _part(observation, "queue", "counts", "deferred")
     if deferred is None:
-        return []
-    usual = _part(observation, "known_good", "manifest", "counts", "deferred") or 0
-    late = deferred > usual + _MORE_DEFERRED
-    text = f"{deferred} messages are deferred, {usual} were when mail last worked"
+        return [_check("deferred", "queue", observation["host"], NOT_TESTED, "the queue was not seen")]
+    usual = _part(observation, "known_good", "manifest", "counts", "deferred")
+    late = deferred > (usual or 0) + _MORE_DEFERRED
+    text = f"{deferred} messages are deferred" + ("" if usual is None else f", {usual} were when mail last worked")
     expires = _part(observation, "queue", "bounce_clock", "expires_in_seconds")
     if deferred and expires is not None:
         text += f"; the oldest is returned to its sender in {int(expires) // 3600} h"
