@@ -53,8 +53,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(problem)) from None
         except OSError as problem:
             raise AnsibleActionFail(f"The sign-off could not be kept in {run.dir}: {problem}") from None
-        result.update(changed=given or bool(asked), asked=asked, refused=refused, signoffs=signed, required=args["required"], enough=len(signed) >= args["required"],
-                      missing=max(0, args["required"] - len(signed)))
+        missing = max(0, args["required"] - len(signed))
+        result.update(changed=given or bool(asked), asked=asked, refused=refused, signoffs=signed, required=args["required"], missing=missing, enough=not missing)
         return result
 
     def _target(self, run, protocol, args):

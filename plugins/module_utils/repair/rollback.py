@@ -213,4 +213,4 @@ def roll_back(folder, because, root="/"):
 
 
 if __name__ == "__main__":
-    sys.stdout.write(str(json.dumps(roll_back(os.path.dirname(os.path.abspath(sys.argv[0])), "nobody confirmed the repair in time"))) + "\n")
+    sys.stdout.write(json.dumps(roll_back(os.path.dirname(os.path.abspath(sys.argv[0])), "nobody confirmed the repair in time")) + "\n")
