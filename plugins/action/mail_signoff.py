@@ -8,6 +8,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import estate
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
+from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 from ansible_collections.mailops.outage.plugins.module_utils.verification import letter, signoff
 from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import BadRequest
 from ansible_collections.mailops.outage.plugins.module_utils.wire.transport import Stopped
@@ -38,23 +39,27 @@ class ActionModule(ActionBase):
             "required": {"type": "int", "default": 2},
         })
         run = Run(args["run_dir"])
+        asked, refused = [], []
         try:
             verified = signoff.verification(run)
             digest = verified["digest"]
-            given = bool(args["name"]) and not self._task.check_mode
-            asked = self._ask(run, verified, args) if args["ask"] and verified["passed"] and not self._task.check_mode else []
-            refused = self._collect(run, digest, args) if not self._task.check_mode and not args["ask"] else []
-            if given:
-                signoff.give(run, args["name"], args["note"], args["way"])
-            signed = signoff.counted(signoff.entries(run), digest)
-        except Stopped as stop:
-            raise AnsibleActionFail(f"The project's mailbox could not be used: {stop.step}: {stop.outcome} {stop.answer}") from None
-        except (signoff.NotSignable, BadRequest) as problem:
+            before = len(signoff.entries(run))
+            if not self._task.check_mode:
+                if args["name"]:
+                    signoff.give(run, args["name"], args["note"], args["way"])
+                if args["ask"] and verified["passed"]:
+                    asked, refused = self._ask(run, verified, args)
+                elif not args["ask"]:
+                    refused = self._collect(run, digest, args)
+            entries = signoff.entries(run)
+        except signoff.NotSignable as problem:
             raise AnsibleActionFail(str(problem)) from None
         except OSError as problem:
             raise AnsibleActionFail(f"The sign-off could not be kept in {run.dir}: {problem}") from None
+        signed = signoff.counted(entries, digest)
         missing = max(0, args["required"] - len(signed))
-        result.update(changed=given or bool(asked), asked=asked, refused=refused, signoffs=signed, required=args["required"], missing=missing, enough=not missing)
+        result.update(changed=len(entries) > before or bool(asked), asked=asked, refused=refused, signoffs=signed, required=args["required"],
+                      missing=missing, enough=not missing)
         return result
 
     def _target(self, run, protocol, args):
@@ -69,30 +74,51 @@ class ActionModule(ActionBase):
         return accounts[0]["address"], {key: value for key, value in target.items() if key != "host"}
 
     def _ask(self, run, verified, args):
-        """Send the question to each verifier; what was asked is kept before it is sent. The addresses that were asked."""
+        """Send the question to each verifier; it is kept before it is sent, beside those that were asked before. (asked addresses, what did not go out)"""
         sender, target = self._target(run, "submission", args)
-        requests = [letter.request(verifier, verified["digest"], args["expires"], time.time()) for verifier in args["ask"]]
-        run.write(_REQUESTS, {"requests": requests})
-        for item in requests:
-            letter.send(target, args["ca_file"], sender, item["address"], letter.compose(item, sender, verified["run_id"], time.time()))
-        return [item["address"] for item in requests]
+        asked, refused = [], []
+        for verifier in args["ask"]:
+            question = letter.request(verifier, verified["digest"], args["expires"], time.time())
+            run.write(_REQUESTS, {"requests": self._requests(run) + [question]})
+            try:
+                letter.send(target, args["ca_file"], sender, question["address"], letter.compose(question, sender, verified["run_id"], time.time()))
+                asked.append(question["address"])
+            except Stopped as stop:
+                refused.append(clean(f"{question['address']} was not asked: {stop.step}: {stop.outcome} {stop.answer}"))
+            except (BadRequest, ValueError) as problem:
+                refused.append(clean(f"{question['address']} was not asked: {problem}"))
+        return asked, refused
 
-    def _collect(self, run, digest, args):
-        """Count the answers that have come in; returns why others do not count."""
+    @staticmethod
+    def _requests(run):
         try:
-            requests = run.read(_REQUESTS)["requests"]
+            return run.read(_REQUESTS)["requests"]
         except FileNotFoundError:
             return []
-        _sender, target = self._target(run, "imaps", args)
-        signed = {signoff.person(entry["name"]) for entry in signoff.counted(signoff.entries(run), digest)}
+
+    def _collect(self, run, digest, args):
+        """Count the answers that have come in; returns why others do not. A mailbox that cannot be read keeps nobody from signing by name."""
+        requests = self._requests(run)
+        if not requests:
+            return []
+        try:
+            _sender, target = self._target(run, "imaps", args)
+            found = letter.answers(target, args["ca_file"], requests)
+        except Stopped as stop:
+            return [clean(f"the project's mailbox could not be read: {stop.step}: {stop.outcome} {stop.answer}")]
+        except (signoff.NotSignable, BadRequest) as problem:
+            return [clean(problem)]
+        signed = signoff.counted(signoff.entries(run), digest)
+        people, addresses = {signoff.person(entry["name"]) for entry in signed}, {entry.get("address") for entry in signed}
         refused = []
-        for raw in letter.answers(target, args["ca_file"], requests):
+        for raw in found:
             item, because = letter.judge(raw, requests, time.time())
             if item and item["digest"] != digest:
                 item, because = None, "it confirms an earlier verification"
             if not item:
                 refused.append(because)
-            elif signoff.person(item["name"]) not in signed:
-                signed.add(signoff.person(item["name"]))
-                signoff.give(run, item["name"], f"answered from {item['address']}", "reply")
+            elif signoff.person(item["name"]) not in people and item["address"].lower() not in addresses:
+                people.add(signoff.person(item["name"]))
+                addresses.add(item["address"].lower())
+                signoff.give(run, item["name"], "", "reply", address=item["address"].lower())
         return refused

@@ -96,3 +96,6 @@ def test_answers_to_the_verification_mail_are_sign_offs_and_forged_ones_are_not(
     assert "carol@single.test answers" in played.out
     mail.change(ANSWER.format(user="bob", sender="bob@single.test") + ARRIVED.format(4))
     assert "2 of 2 have signed: Alice, Bob." in play(single, playbook="playbooks/signoff.yml").out
+    mail.change("systemctl stop dovecot")
+    played = play(single, "-e", "signoff_name=Joris", playbook="playbooks/signoff.yml")
+    assert played.rc == 0 and "3 of 2 have signed: Alice, Bob, Joris." in played.out and "could not be read" in played.out

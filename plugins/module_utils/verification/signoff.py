@@ -57,8 +57,8 @@ def counted(found: list, digest: str) -> list:
     return list(first.values())
 
 
-def give(run: Run, name: str, note: str, way: str, now: datetime | None = None) -> dict:
-    """Add a sign-off and return it: ``{time, name, way, note, digest}``. Raises NotSignable, OSError as the system says."""
+def give(run: Run, name: str, note: str, way: str, now: datetime | None = None, address: str = "") -> dict:
+    """Add a sign-off and return it: ``{time, name, address, way, note, digest}``. Raises NotSignable, OSError as the system says."""
     name = clean(name, 100).strip()
     if not person(name):
         raise NotSignable("A sign-off needs a name: -e signoff_name='Anna de Vries'")
@@ -67,8 +67,8 @@ def give(run: Run, name: str, note: str, way: str, now: datetime | None = None) 
         raise NotSignable("This verification did not pass, and cannot be signed: repair what it names, and run playbooks/verify.yml again")
     if person(name) in map(person, (entry["name"] for entry in counted(entries(run), signed["digest"]))):
         raise NotSignable(f"{name} has signed this verification already; somebody else must be the next")
-    entry = {"time": (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ"), "name": name, "way": way, "note": clean(note, 1000),
-             "digest": signed["digest"]}
+    stamp = (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    entry = {"time": stamp, "name": name, "address": address, "way": way, "note": clean(note, 1000), "digest": signed["digest"]}
     handle = os.open(run.path(_FILE), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         # The line end first, so that a line that was cut off takes no other with it.
