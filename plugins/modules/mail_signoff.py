@@ -91,7 +91,7 @@ signoffs:
   type: list
   elements: dict
   sample:
-    - {"time": "2026-11-24T02:51:07Z", "name": "Anna de Vries", "address": "", "way": "command", "note": "Sent and received from my phone", "digest": "0f4c1f2b"}
+    - {"time": "2026-11-24T02:51:07Z", "name": "Anna de Vries", "address": "", "way": "command", "note": "From my phone", "digest": "0f4c1f2b"}
 required:
   description: How many different people must sign.
   returned: success
