@@ -100,5 +100,5 @@ class ActionModule(ActionBase):
         if again:
             time.sleep(max(0.0, settle))
             for place, leg in zip(again, roundtrip.run([pairs[place] for place in again], options)):
-                legs[place] = leg
+                legs[place] = dict(leg, first=legs[place]["outcome"])
         return legs

@@ -28,3 +28,23 @@ attributes:
     description: Indicates this has a corresponding action plugin so some parts of the options can be executed on the controller.
     support: full
 """
+
+    ESTATE = r"""
+options:
+  probe_accounts:
+    description: Accounts of our own that log in, each with C(address), C(login) and C(password).
+    type: list
+    elements: dict
+    default: []
+  submission_host:
+    description: The name by which mail programs send.
+    type: str
+    default: ""
+  imap_host:
+    description: The name by which mail programs read with IMAP.
+    type: str
+    default: ""
+  ca_file:
+    description: Trust the authorities in this PEM file instead of those of the system.
+    type: path
+"""

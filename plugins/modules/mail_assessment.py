@@ -14,29 +14,17 @@ author: mailops.outage contributors (@mailops)
 extends_documentation_fragment:
   - mailops.outage.attributes
   - mailops.outage.attributes.run
+  - mailops.outage.attributes.estate
 options:
   domains:
     description: The mail domains, found on the hosts when empty.
     type: list
     elements: str
     default: []
-  submission_host:
-    description: The name by which mail programs send.
-    type: str
-    default: ""
-  imap_host:
-    description: The name by which mail programs read with IMAP.
-    type: str
-    default: ""
   pop3_host:
     description: The name by which mail programs read with POP3.
     type: str
     default: ""
-  probe_accounts:
-    description: Accounts that log in, each with C(address), C(login) and C(password).
-    type: list
-    elements: dict
-    default: []
   reported_user:
     description: The mail address of a user who reported a fault.
     type: str
@@ -60,9 +48,6 @@ options:
     type: list
     elements: str
     default: []
-  ca_file:
-    description: A file of trusted authorities on the controller.
-    type: path
 """
 
 EXAMPLES = r"""

@@ -247,8 +247,9 @@ def act(params, check_mode):
     if action == "note":
         checkpoint.note(folder, params["files"])
     elif action == "confirm":
-        rollback.disarm(manifest["id"])
+        # In this order: a timer that finds a closed checkpoint does nothing, an open one without a timer would stay.
         rollback.close(folder, manifest, "confirmed")
+        rollback.disarm(manifest["id"])
         checkpoint.drop_old()
     else:
         result.update(rollback.roll_back(folder, params["because"]))

@@ -13,6 +13,7 @@ description:
 author: mailops.outage contributors (@mailops)
 extends_documentation_fragment:
   - mailops.outage.attributes.run
+  - mailops.outage.attributes.estate
 options:
   name:
     description: Who signs. Nobody does when it is empty.
@@ -47,22 +48,6 @@ options:
     description: Seconds after which an answer is too late.
     type: float
     default: 86400
-  probe_accounts:
-    description: The accounts of the inventory, each with C(address), C(login) and C(password). The first asks, and its mailbox takes the answers.
-    type: list
-    elements: dict
-    default: []
-  submission_host:
-    description: The name by which mail programs send.
-    type: str
-    default: ""
-  imap_host:
-    description: The name by which mail programs read with IMAP.
-    type: str
-    default: ""
-  ca_file:
-    description: Trust the authorities in this PEM file instead of those of the system.
-    type: path
   required:
     description: How many different people must sign.
     type: int

@@ -16,29 +16,17 @@ description:
 author: mailops.outage contributors (@mailops)
 extends_documentation_fragment:
   - mailops.outage.attributes.run
+  - mailops.outage.attributes.estate
 options:
   before:
     description: The folder of the run that diagnosed the outage.
     type: path
     default: ""
-  probe_accounts:
-    description: Accounts of our own, each with C(address), C(login) and C(password).
-    type: list
-    elements: dict
-    default: []
   external_accounts:
     description: Mailboxes outside, each with C(address), C(login), C(password), C(smtp_host), C(smtp_port), C(imap_host) and C(imap_port). The first is used.
     type: list
     elements: dict
     default: []
-  submission_host:
-    description: The name by which mail programs send.
-    type: str
-    default: ""
-  imap_host:
-    description: The name by which mail programs read with IMAP.
-    type: str
-    default: ""
   pop3_host:
     description: The name by which mail programs read with POP3.
     type: str
@@ -48,9 +36,6 @@ options:
     type: list
     elements: str
     default: []
-  ca_file:
-    description: Trust the authorities in this PEM file instead of those of the system.
-    type: path
   arrival_timeout:
     description: Seconds to wait for a message after it was accepted.
     type: float

@@ -196,9 +196,10 @@ def close(folder, manifest, outcome, root="/"):
 
 
 def roll_back(folder, because, root="/"):
-    """Restore the checkpoint in ``folder`` and close it: ``{restored, left, units}``; a closed one is left as it is."""
+    """Restore the checkpoint in ``folder`` and close it: ``{restored, left, units}``; a closed one only loses its timer."""
     manifest = load(folder)
     if manifest["state"] != "open":
+        disarm(manifest["id"], root)
         return {"restored": [], "left": [], "units": []}
     restored, left = restore_files(folder, manifest, root)
     if any(path.startswith(UNIT_FOLDER) for path in restored):

@@ -4,20 +4,20 @@ from __future__ import annotations
 import hashlib
 import json
 
+from ansible_collections.mailops.outage.plugins.module_utils.diagnosis.diagnose import SURE_ENOUGH
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 SCHEMA_VERSION = "1.0"
 PASSED, FAILED, NOT_TESTED = "passed", "failed", "not_tested"
 # Deferred messages beyond what was waiting when the known-good snapshot was taken: a few wait on any day.
 _MORE_DEFERRED = 10
-# Below this a candidate of the diagnosis is only a hint.
-_SURE = 0.5
 
 
 def judge(diagnosis: dict, observations: list, legs: list, missing: list, expected: dict, before: dict | None = None) -> dict:
     """The verification as data: ``{schema_version, run_id, passed, digest, checks, counts, queues}``.
 
-    ``diagnosis``: the one of the same run. ``legs``: the last result of each canary. ``missing``: [{id, because}].
+    ``diagnosis``: the one of the same run. ``legs``: the last result of each canary, with the outcome of the ``first`` try where there were two.
+    ``missing``: [{id, because}].
     ``expected``: {host: protocols that it is to serve}; a closed port that nobody expects is no failure. ``before``: the diagnosis at the time of
     the outage, whose failed probes must be well now.
     A check is ``{id, kind, host, state, text}``; kind is journey, service, cause, temporary, queue or repaired.
@@ -42,7 +42,8 @@ def _check(name: str, kind: str, host: str, state: str, text: str) -> dict:
 
 def _journey(leg: dict) -> dict:
     if leg["ok"]:
-        return _check(leg["name"], "journey", "", PASSED, f"arrived after {leg['arrival_seconds']} s in {leg['folder']}")
+        again = f", at the second try (first {leg['first']})" if leg.get("first") else ""
+        return _check(leg["name"], "journey", "", PASSED, f"arrived after {leg['arrival_seconds']} s in {leg['folder']}{again}")
     if leg["outcome"] in ("not_tried", "rate_limited"):
         # Mail is not called well for journeys that were meant to be tried.
         return _check(leg["name"], "journey", "", FAILED, "no time was left to try it; allow more time or more messages a minute")
@@ -72,7 +73,7 @@ def _unreachable(diagnosis: dict) -> list:
 def _causes(diagnosis: dict) -> list:
     """A cause that still holds, also of what no canary meets: certificates, DNS, disks."""
     return [_check(cause["id"], "cause", cause["host"], FAILED, cause["title"]["en"])
-            for cause in diagnosis["causes"] if cause["root"] and cause["confidence"] >= _SURE and not cause["id"].startswith("none.")]
+            for cause in diagnosis["causes"] if cause["root"] and cause["confidence"] >= SURE_ENOUGH and not cause["id"].startswith("none.")]
 
 
 def _repaired(diagnosis: dict, before: dict | None, expected: dict) -> list:

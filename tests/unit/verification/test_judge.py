@@ -59,6 +59,11 @@ def test_any_other_end_of_a_canary_fails(outcome):
     assert failed(found) == ["outbound"] and not found["passed"]
 
 
+def test_mail_that_came_at_the_second_try_only_says_so():
+    found = judged(legs=[leg(first="tempfail")])
+    assert found["passed"] and "first tempfail" in found["checks"][0]["text"]
+
+
 def test_mail_that_did_not_arrive_is_named_with_its_queue_id():
     found = judged(legs=[leg(ok=False, outcome="not_arrived", step="arrival", fault="delivery")])
     assert "4ABC" in found["checks"][0]["text"]
