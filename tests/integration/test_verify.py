@@ -1,10 +1,16 @@
 """Step 5 on lab hosts: verified only when messages arrive on every journey and nothing was left behind."""
 from __future__ import annotations
 
+import email.utils
+import imaplib
 import json
+import smtplib
+import ssl
+import time
 
+import jsonschema
 import pytest
-from playing import write_inventory
+from playing import ROOT, STATE, write_inventory
 
 LEFT = "find /home /srv/vmail -path '*/Maildir/*' -path '*/new/*' -o -path '*/cur/*' -type f 2> /dev/null | xargs -r grep -l X-Mailops-Canary | wc -l"
 
@@ -14,8 +20,13 @@ def _split(lab, tmp_path_factory):
     return write_inventory(tmp_path_factory.mktemp("split") / "split.yml", lab.inventory("split"))
 
 
+SCHEMA = ROOT / "docs/schemas/verification.schema.json"
+
+
 def verification(played):
     found = json.loads(played.text("verification.json"))
+    checker = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    assert [f"{error.json_path}: {error.message[:300]}" for error in checker.iter_errors(found)] == []
     assert played.rc == (0 if found["passed"] else 2), played.out[-3000:]
     assert "lab-probe" not in played.out + json.dumps(found)
     return found
@@ -34,6 +45,7 @@ def test_a_healthy_host_is_verified_and_no_canary_stays(play, single, mail):
     found = verification(played)
     assert found["passed"] and failed(found) == set(), played.out[-3000:]
     assert journeys(found, "passed") == {"submission", "submissions", "retrieval", "inbound", "outbound", "back"}
+    assert {check["id"].split()[1] for check in found["checks"] if check["id"].startswith("retrieval")} == {"pop3s", "imap", "pop3"}
     assert found["counts"]["not_tested"] == 0
     assert mail.look(LEFT).strip() == "0"
 
@@ -54,7 +66,20 @@ def test_mail_that_waits_in_the_queue_is_not_verified_though_every_port_answers(
     mail.change("postconf -e defer_transports=local,lmtp,virtual && postfix reload")
     found = verification(play(single, "-e", "verify_arrival_timeout=3", "-e", "verify_settle=0", playbook="playbooks/verify.yml"))
     assert {"defer_transports", "inbound mail probe@single.test"} <= failed(found)
-    assert any("queue id" in check["text"] for check in found["checks"] if check["id"].startswith("inbound"))
+    assert any("status=deferred (deferred transport)" in check["text"] for check in found["checks"] if check["id"].startswith("inbound"))
+
+
+def test_after_an_outage_its_own_probes_must_be_well_and_so_must_the_reported_user(play, single, mail):
+    mail.change("systemctl stop dovecot")
+    assert play(single).diagnosis["verdict"] == "outage"
+    mail.change("systemctl start dovecot; for try in $(seq 50); do doveadm auth test probe lab-probe > /dev/null && break; sleep 0.1; done")
+    # Postfix keeps its daemons back for a minute (service_throttle_time) when they died, and they do without the login service.
+    mail.change("systemctl restart postfix@-")
+    found = verification(play(single, "-e", "reported_user=anna@single.test", playbook="playbooks/verify.yml"))
+    assert found["before"] and "failed" not in {check["state"] for check in found["checks"] if check["kind"] == "repaired"}
+    assert {check["state"] for check in found["checks"] if check["kind"] == "repaired"} == {"passed"}
+    # Nobody of that name is there: their mail is refused, and the verification of the reported user fails.
+    assert [check["id"] for check in found["checks"] if check["state"] == "failed"] == ["anna@single.test"]
 
 
 def test_check_mode_sends_nothing(play, single, mail):
@@ -77,11 +102,59 @@ def test_several_people_sign_and_one_is_not_enough(play, single, tmp_path):
     assert ended.rc == 0 and "2 of 2 have signed: Anna, piet" in ended.out
 
 
-ANSWER = """
-question=$(doveadm fetch -u {user} hdr.message-id mailbox INBOX header subject 'Please answer' | sed -n 's/^hdr.message-id: //p' | tail -1)
-test -n "$question"
-printf '%s\\n' 'From: {sender}' 'To: probe@single.test' 'Subject: Re: Please answer' "In-Reply-To: $question" "References: $question" \\
-    'User-Agent: Mozilla Thunderbird' '' 'Yes, it works.' '> Hello' | sendmail -f {sender} probe@single.test
+def question(inventory, user):
+    """The Message-ID of the question that this person was asked, read by IMAP as their mail program reads it."""
+    with imaplib.IMAP4_SSL(address_of(inventory), ssl_context=trust()) as session:
+        session.login(user, f"lab-{user}")
+        session.select("INBOX", readonly=True)
+        for _try in range(100):
+            session.noop()
+            found = session.search(None, "SUBJECT", '"Please answer"')[1][0].split()
+            if found:
+                head = session.fetch(found[-1], "(BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")[1][0][1].decode()
+                return head.partition(":")[2].strip()
+            time.sleep(0.1)
+    raise AssertionError(f"{user} was not asked")
+
+
+def address_of(inventory):
+    return json.loads(inventory.read_text())["all"]["children"]["mail_servers"]["hosts"]["mail"]["ansible_host"]
+
+
+def trust():
+    context = ssl.create_default_context(cafile=str(STATE / "ca.pem"))
+    context.check_hostname = False
+    return context
+
+
+def answer(inventory, user, sender, asked):
+    """What a mail program sends when its reader answers: by submission, with login, quoting the question."""
+    text = REPLY.format(sender=sender, asked=asked, date=email.utils.formatdate()).replace("\n", "\r\n")
+    with smtplib.SMTP(address_of(inventory), 587, timeout=10) as session:
+        session.starttls(context=trust())
+        session.login(user, f"lab-{user}")
+        session.sendmail(sender, ["probe@single.test"], text.encode())
+
+
+REPLY = """\
+Message-ID: <8c1e6a52-77b0-4a5e-9f43-3f1f6c1f7d0a@single.test>
+Date: {date}
+MIME-Version: 1.0
+User-Agent: Mozilla Thunderbird
+Subject: Re: Please answer: does mail work again? / Graag antwoorden: werkt
+ e-mail weer?
+Content-Language: nl
+To: probe@single.test
+References: {asked}
+From: A Person <{sender}>
+In-Reply-To: {asked}
+Content-Type: text/plain; charset=UTF-8; format=flowed
+Content-Transfer-Encoding: 8bit
+
+Ja, het werkt weer.
+
+Op 24-11-2026 om 03:12 schreef probe@single.test:
+> Hello,
 """
 ARRIVED = "for try in $(seq 100); do test $(doveadm search -u probe mailbox INBOX header subject 'Re: Please answer' | wc -l) = {} && exit; sleep 0.1; done; exit 1"
 TWO = '{"verify_verifiers": [{"name": "Alice", "address": "alice@single.test"}, {"name": "Bob", "address": "bob@single.test"}]}'
@@ -89,12 +162,15 @@ TWO = '{"verify_verifiers": [{"name": "Alice", "address": "alice@single.test"}, 
 
 def test_answers_to_the_verification_mail_are_sign_offs_and_forged_ones_are_not(play, single, mail):
     assert verification(play(single, "-e", TWO, playbook="playbooks/verify.yml"))["passed"]
-    for try_, (user, sender) in enumerate([("alice", "alice@single.test"), ("bob", "carol@single.test"), ("alice", "alice@single.test")], 1):
-        mail.change(f"for try in $(seq 50); do {{ {ANSWER.format(user=user, sender=sender)} }} && break; sleep 0.1; done; {ARRIVED.format(try_)}")
+    asked = {user: question(single, user) for user in ("alice", "bob")}
+    for number, (user, sender) in enumerate([("alice", "alice@single.test"), ("bob", "carol@single.test"), ("alice", "alice@single.test")], 1):
+        answer(single, user, sender, asked[user])
+        mail.change(ARRIVED.format(number))
     played = play(single, playbook="playbooks/signoff.yml")
     assert played.rc == 0 and "1 of 2 have signed: Alice." in played.out, played.out[-2000:]
     assert "carol@single.test answers" in played.out
-    mail.change(ANSWER.format(user="bob", sender="bob@single.test") + ARRIVED.format(4))
+    answer(single, "bob", "bob@single.test", asked["bob"])
+    mail.change(ARRIVED.format(4))
     assert "2 of 2 have signed: Alice, Bob." in play(single, playbook="playbooks/signoff.yml").out
     mail.change("systemctl stop dovecot")
     played = play(single, "-e", "signoff_name=Joris", playbook="playbooks/signoff.yml")

@@ -148,7 +148,10 @@ def logins(observations: list, declared: dict, args: dict) -> list:
     """One login a probe account and protocol, at the names that clients use, else at the hosts that serve it."""
     found = []
     accounts = [account for account in args["probe_accounts"] if account.get("login") and account.get("password")][:MOST_ACCOUNTS]
-    for protocol, name in (("submission", args["submission_host"]), ("imaps", args["imap_host"]), ("pop3s", args["pop3_host"])):
+    served = set().union(*(expected(item, declared) for item in observations))
+    # Where there is no TLS from the start, by STARTTLS.
+    reading = [(protocol if protocol in served else protocol[:-1], args[name]) for protocol, name in (("imaps", "imap_host"), ("pop3s", "pop3_host"))]
+    for protocol, name in [("submission", args["submission_host"])] + reading:
         serving = [item for item in observations if protocol in expected(item, declared) and not _failed(item, protocol)]
         for observation in serving if not name else serving[:1]:
             address = observation.get("address") or observation["host"]

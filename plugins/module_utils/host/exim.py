@@ -10,7 +10,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 _PROGRAMS = ("exim4", "exim")
 _WANTED = """
     primary_hostname qualify_domain spool_directory log_file_path pid_file_path local_interfaces daemon_smtp_ports tls_certificate tls_on_connect_ports
-    message_size_limit smtp_accept_max smtp_accept_queue_by_load check_spool_space check_spool_inodes queue_only timeout_frozen_after
+    message_size_limit smtp_accept_max smtp_accept_queue_by_load check_spool_space check_spool_inodes queue_only queue_domains hold_domains timeout_frozen_after
     ignore_bounce_errors_after disable_ipv6 dns_ipv4_lookup host_lookup
 """.split()
 _DOMAIN_LISTS = ("local_domains", "relay_to_domains")

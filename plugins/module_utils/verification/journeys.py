@@ -2,13 +2,17 @@
 from __future__ import annotations
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import estate
+from ansible_collections.mailops.outage.plugins.module_utils.verification.words import say
 
 _JOURNEYS = ("submission", "inbound", "outbound", "back")
 _IMAP_PORTS = {143: "imap", 993: "imaps"}
+_READING = ("imaps", "pop3s", "imap", "pop3")
+# What the same name may serve besides, by STARTTLS (RFC 2595).
+_BY_STARTTLS = {"imaps": (("imap", 143),), "pop3s": (("pop3", 110),)}
 _SMTP_PORTS = {25: "smtp", 465: "submissions", 587: "submission"}
 
 
-def pairs(observations: list, declared: dict, args: dict, addresses: dict) -> tuple:
+def pairs(observations: list, declared: dict, args: dict, addresses: dict, language: str = "en") -> tuple:
     """``(pairs, not_tested)``: pairs as wire.roundtrip.run takes them, and ``[{id, because}]`` for the journeys that cannot be tried.
 
     ``args``: probe_accounts, external_accounts, submission_host, imap_host, pop3_host, as the inventory declares them.
@@ -17,7 +21,7 @@ def pairs(observations: list, declared: dict, args: dict, addresses: dict) -> tu
     """
     accounts = [account for account in args["probe_accounts"] if account.get("login") and account.get("password")]
     if not accounts:
-        because = "mail_probe_accounts names no account with login and password"
+        because = say(language, "no_account")
         return [], [{"id": name, "because": because} for name in _JOURNEYS]
     found, missing = [], []
     targets = estate.logins(observations, declared, dict(args, probe_accounts=accounts))
@@ -25,14 +29,14 @@ def pairs(observations: list, declared: dict, args: dict, addresses: dict) -> tu
     for account in accounts[:estate.MOST_ACCOUNTS]:
         own = [_server(target) for target in targets if target["login"]["username"] == account["login"]]
         sending = [target for target in own if target["protocol"] == "submission"]
-        reading = [target for target in own if target["protocol"] in ("imaps", "pop3s")]
-        ways = _within(account, sending, reading, _serves(observations, declared, "submissions"))
+        reading = [target for target in own if target["protocol"] in _READING]
+        ways = _within(account, sending, reading, set().union(*(estate.expected(item, declared) for item in observations)))
         if reading:
             ways += _inbound(account, observations, declared, outside, reading[0]) if outside else []
             ways += _across(account, sending, reading[0], outside, addresses) if outside else []
         found += ways
         tried = {way["name"].split(" ", 1)[0] for way in ways}
-        missing += [{"id": f"{name} {account['address']}", "because": _because(name, sending, reading, outside)}
+        missing += [{"id": f"{name} {account['address']}", "because": say(language, _because(name, sending, reading, outside))}
                     for name in _JOURNEYS if name not in tried]
     return found, missing
 
@@ -46,23 +50,20 @@ def _server(target: dict) -> dict:
     return {key: value for key, value in target.items() if key != "host"}
 
 
-def _serves(observations: list, declared: dict, protocol: str) -> bool:
-    return any(protocol in estate.expected(item, declared) for item in observations)
-
-
 def _pair(name: str, sender: str, recipient: str, through: dict, mailbox: dict) -> dict:
     return {"name": name, "sender": sender, "recipient": recipient, "through": through, "mailbox": mailbox}
 
 
-def _within(account: dict, sending: list, reading: list, tls_from_the_start: bool) -> list:
+def _within(account: dict, sending: list, reading: list, served: set) -> list:
     """From the account to itself: by each way to submit, and by each way to read."""
     address = account["address"]
     if not sending or not reading:
         return []
     found = [_pair(f"submission {address}", address, address, sending[0], reading[0])]
-    if tls_from_the_start:
+    if "submissions" in served:
         found.append(_pair(f"submissions {address}", address, address, dict(sending[0], protocol="submissions", port=465), reading[0]))
-    return found + [_pair(f"retrieval {box['protocol']} {address}", address, address, sending[0], box) for box in reading[1:]]
+    boxes = reading[1:] + [dict(box, protocol=plain, port=port) for box in reading for plain, port in _BY_STARTTLS.get(box["protocol"], ()) if plain in served]
+    return found + [_pair(f"retrieval {box['protocol']} {address}", address, address, sending[0], box) for box in boxes]
 
 
 def _inbound(account: dict, observations: list, declared: dict, outside: dict, box: dict) -> list:
@@ -97,12 +98,11 @@ def _external(name: str, port: int, protocols: dict, login: dict, addresses: dic
 
 
 def _because(name: str, sending: list, reading: list, outside: dict | None) -> str:
+    """The phrase that says why a journey cannot be tried."""
     if not reading:
-        return "no IMAP or POP3 service with TLS answers for this account, so that nothing sent to it could be fetched"
+        return "no_reading"
     if name == "submission" or (name == "outbound" and outside and not sending):
-        return "no submission service answers for this account"
+        return "no_submission"
     if outside is None:
-        return "mail_external_accounts names no mailbox outside"
-    if name == "inbound":
-        return "no host takes mail for this domain on port 25"
-    return "mail_external_accounts lacks the login, password, smtp_host or imap_host of the mailbox outside"
+        return "no_outside"
+    return "no_exchanger" if name == "inbound" else "outside_lacks"

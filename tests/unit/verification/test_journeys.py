@@ -72,3 +72,14 @@ def test_without_a_mailbox_outside_mail_within_the_house_is_still_tried():
 def test_each_host_that_takes_mail_for_the_domain_is_tried_from_outside():
     found, _missing = planned(observation(*ALL), observation("smtp", host="mx2"), observation("smtp", host="other", domains=("y.test",)))
     assert {name for name in found if name.startswith("inbound")} == {"inbound mail probe@x.test", "inbound mx2 probe@x.test"}
+
+
+def test_what_is_served_by_starttls_besides_is_read_too():
+    found, _missing = planned(observation(*ALL, "imap", "pop3"))
+    assert {name for name in found if name.startswith("retrieval")} == {f"retrieval {protocol} probe@x.test" for protocol in ("pop3s", "imap", "pop3")}
+    assert found["retrieval imap probe@x.test"]["mailbox"]["port"] == 143
+
+
+def test_an_estate_without_tls_from_the_start_is_read_by_starttls():
+    found, missing = planned(observation("smtp", "submission", "imap"))
+    assert found["submission probe@x.test"]["mailbox"]["protocol"] == "imap" and missing == {}
