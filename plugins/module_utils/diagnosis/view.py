@@ -74,7 +74,7 @@ def expected_protocols(facts: dict, known_good: dict | None, declared: set) -> s
 def _current(name: str, match: dict, spec: dict, facts: dict) -> bool:
     """Whether a log event still goes on: fresh, and nothing since then shows that it is over.
 
-    ``cleared_by`` of the signature names what shows that: a later ``delivery``, ``login``, ``acceptance`` or
+    ``cleared_by`` of the signature names what shows that, or a list of such: a later ``delivery``, ``login``, ``acceptance`` or
     ``start`` of the MTA or IMAP server, or ``none``.
     """
     last = match.get("last_epoch")
@@ -85,12 +85,13 @@ def _current(name: str, match: dict, spec: dict, facts: dict) -> bool:
         return False
     cleared_by = spec.get("cleared_by", "delivery")
     flow = _dig(facts, "events", "flow", default={})
-    after = {
+    ends = {
         "delivery": flow.get("last_delivery_epoch"),
         "acceptance": flow.get("last_accepted_epoch"),
         "login": flow.get("last_login_epoch"),
         "start": max((_dig(facts, "services", role, "since_epoch", default=0) for role in ("mta", "imap")), default=0),
-    }.get(cleared_by)
+    }
+    after = max((ends.get(name) or 0 for name in ([cleared_by] if isinstance(cleared_by, str) else cleared_by)), default=0)
     # A second of grace: stamps of classic syslog carry no fractions.
     return not (after and after > last + 1)
 

@@ -178,7 +178,7 @@ def _reported(seen: Seen, say) -> list:
     if not user or any(leg["recipient"] == user for leg in seen.legs if leg.get("recipient")):
         return []
     asked = {probe["host"]: check for probe in seen.estate.get("probes") or [] if probe.get("look") != "vantage"
-             for check in probe.get("envelope") or [] if check["kind"] == "recipient" and check.get("address") == user}
+             for check in probe.get("envelope") or [] if check["kind"] == "recipient" and check.get("recipient") == user}
     refused = {host: check for host, check in asked.items() if not check["accepted"]}
     if refused:
         text = say("reported_refused", hosts=", ".join(sorted(refused)), answer=next(iter(refused.values())).get("answer") or "")

@@ -33,6 +33,13 @@ def test_an_old_event_does_not():
     assert not event(NOW - view.FRESH_SECONDS - 1)
 
 
+def test_any_of_several_successes_ends_an_event():
+    spec = {"cleared_by": ["delivery", "login"]}
+    assert not event(NOW - 60, spec, last_login_epoch=NOW - 10)
+    assert not event(NOW - 60, spec, last_delivery_epoch=NOW - 10, last_login_epoch=NOW - 120)
+    assert event(NOW - 60, spec, last_acceptance_epoch=NOW - 10)
+
+
 @pytest.mark.parametrize("cleared_by, flow", [("delivery", "last_delivery_epoch"), ("acceptance", "last_accepted_epoch"), ("login", "last_login_epoch")])
 def test_a_later_success_of_its_kind_ends_an_event(cleared_by, flow):
     assert not event(NOW - 60, {"cleared_by": cleared_by}, **{flow: NOW - 10})

@@ -230,7 +230,7 @@ def test_dns_that_was_not_looked_at_is_not_tested():
 
 
 def about(user="anna@x.test", accepted=True):
-    asked = dict(probe(look="second"), envelope=[{"kind": "recipient", "address": user, "accepted": accepted, "answer": "550 5.1.1 unknown"}])
+    asked = dict(probe(look="second"), envelope=[{"kind": "recipient", "recipient": user, "accepted": accepted, "answer": "550 5.1.1 unknown"}])
     return {"dns": DNS, "reported": {"user": user}, "probes": [asked]}
 
 
