@@ -32,6 +32,7 @@ class Run:
 
     def write_text(self, name: str, text: str) -> str:
         target = self.path(name)
+        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
         handle, aside = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".")
         try:
             with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as stream:
@@ -49,15 +50,27 @@ class Run:
         with open(self.path(name), encoding="utf-8") as stream:
             return json.load(stream)
 
-    def write_observation(self, observation: dict) -> str:
+    def write_of_host(self, folder: str, data: dict) -> str:
+        """A file of one host, which is ``data["host"]``."""
         # An inventory name may hold a slash or be an address; the name inside the file is the true one.
-        name = re.sub(r"[^A-Za-z0-9_.-]", "_", observation["host"])
-        return self.write(f"observations/{name}.json", observation)
+        return self.write(f"{folder}/{re.sub(r'[^A-Za-z0-9_.-]', '_', data['host'])}.json", data)
+
+    def write_observation(self, observation: dict) -> str:
+        return self.write_of_host("observations", observation)
 
     def observations(self) -> list:
         """Every host's observation, in the order of their names."""
-        folder = self.path("observations")
-        return [self.read(f"observations/{name}") for name in sorted(os.listdir(folder)) if name.endswith(".json") and not name.startswith(".")]
+        if not os.path.isdir(self.path("observations")):
+            raise FileNotFoundError(f"no observations in {self.dir}")
+        return self.of_hosts("observations")
+
+    def of_hosts(self, folder: str) -> list:
+        """What each host has in a folder, in the order of their names; nothing when there is no such folder."""
+        try:
+            names = sorted(os.listdir(self.path(folder)))
+        except FileNotFoundError:
+            return []
+        return [self.read(f"{folder}/{name}") for name in names if name.endswith(".json") and not name.startswith(".")]
 
     def point_latest(self) -> None:
         """Make ``latest`` point at this run (a link that is replaced whole)."""

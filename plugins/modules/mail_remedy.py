@@ -61,6 +61,14 @@ steps:
       description: How it is taken back.
       type: str
       sample: ""
+    path:
+      description: The file that it writes, moves or owns; null of a command.
+      type: str
+      sample: null
+    mark:
+      description: The start of the SHA-256 of what it writes; null where it writes nothing.
+      type: str
+      sample: null
     taken:
       description: Whether it was taken.
       type: bool

@@ -95,14 +95,20 @@ def _condition(where: str, number: int, given: object, signatures: dict) -> Cond
 
 
 def _remedy(where: str, given: object) -> dict:
-    if not isinstance(given, dict) or set(given) - {"role", "class", "summary", "undo", "vars"}:
-        raise CatalogueError(f"{where}: a remedy takes role, class, summary, undo and vars")
+    if not isinstance(given, dict) or set(given) - {"role", "class", "summary", "undo", "options", "options_from"}:
+        raise CatalogueError(f"{where}: a remedy takes role, class, summary, undo, options and options_from")
+    for name, expression in (given.get("options_from") or {}).items():
+        try:
+            conditions.check(expression)
+        except conditions.ConditionError as problem:
+            raise CatalogueError(f"{where}: options_from: {name}: {problem}") from problem
     return {
         "role": str(given.get("role") or "human"),
         "class": _one_of(where, "the remedy's class", given.get("class"), CLASSES),
         "summary": _words(where, "the remedy's summary", given.get("summary")),
         "undo": _words(where, "the remedy's undo", given.get("undo"), required=False),
-        "vars": dict(given.get("vars") or {}),
+        "options": dict(given.get("options") or {}),
+        "options_from": dict(given.get("options_from") or {}),
     }
 
 

@@ -45,15 +45,20 @@ def _silent_evidence(views: list) -> list:
     ][:8]
 
 
+def views_of(catalogue: Catalogue, observations: list, estate: dict) -> tuple:
+    """The view of each host, and that of the whole estate (view.py)."""
+    estate = dict(estate, own_names=own_names(observations))
+    views = [view.host_view(observation, catalogue.signatures, estate) for observation in observations]
+    return views, view.estate_view(views, estate)
+
+
 def diagnose(catalogue: Catalogue, observations: list, estate: dict, run: dict, severity_rules=None) -> dict:
     """Return the diagnosis as in ``docs/schemas/diagnosis.schema.json``.
 
     ``observations``: one a host, as mail_observation wrote them. ``estate``: what mail_assessment added
     (second probes, DNS, ``reported``, ``now``). ``run``: {run_id, started_epoch, finished_epoch, versions}.
     """
-    estate = dict(estate, own_names=own_names(observations))
-    views = [view.host_view(observation, catalogue.signatures, estate) for observation in observations]
-    whole = view.estate_view(views, estate)
+    views, whole = views_of(catalogue, observations, estate)
     candidates, ruled_out = ranking.find(catalogue, views, whole)
     assessment = scope.assess(views, estate, candidates, severity_rules)
     causes = [_cause(item, place) for place, item in enumerate(candidates, 1)]

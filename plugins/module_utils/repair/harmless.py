@@ -20,7 +20,7 @@ _USER = r"[A-Za-z0-9][A-Za-z0-9._+@-]*"
 ALLOWED = tuple(re.compile(line) for line in (
     rf"systemctl (?:start|restart|reload|try-reload-or-restart|reload-or-restart|unmask|enable|enable --now|reset-failed) {_UNIT}",
     rf"systemctl kill --kill-whom=all --signal=(?:CONT|TERM|KILL) {_UNIT}",
-    r"systemctl daemon-reload",
+    r"systemctl daemon-reload", r"systemctl disable --now mailops-contain\.timer",
     r"postfix (?:reload|start|set-permissions)",
     rf"(?:postmap|postalias) {_TABLE}", r"newaliases",
     r"postqueue -f", rf"postqueue -i {_QUEUE_ID}", rf"postsuper -[hHr] {_QUEUE_ID}", rf"postsuper(?: -[hH] {_QUEUE_ID})+",
@@ -40,7 +40,9 @@ ALLOWED = tuple(re.compile(line) for line in (
 # Where a remedy may write, and where it may not although it lies below.
 _CONFIG = ("/etc/postfix/*", "/etc/dovecot/*", "/etc/exim4/*", "/etc/opendkim/*", "/etc/opendkim.conf", "/etc/rspamd/*", "/etc/amavis/*", "/etc/clamav/*",
            "/etc/postgrey/*", "/etc/aliases", "/etc/aliases.db", "/etc/mailname", "/etc/default/opendkim", "/etc/default/postgrey", "/etc/default/exim4",
-           "/etc/ssl/mail/*", "/etc/systemd/system/*.d/*.conf", "/var/spool/postfix/etc/*")
+           "/etc/ssl/mail/*", "/etc/systemd/system/*.d/*.conf", "/var/spool/postfix/etc/*", "/etc/systemd/system/mailops-contain.*")
+# The only files that a remedy deletes: its own.
+_OWN = ("/etc/systemd/system/mailops-contain.service", "/etc/systemd/system/mailops-contain.timer")
 _NEVER = ("/etc/ssh*", "*/ssh.service*", "*/sshd.service*", "*/nftables*", "*/.mailops*")
 # What Dovecot makes anew from the mail itself (never dovecot-uidlist, keywords or subscriptions).
 _INDEX = re.compile(r".*/dovecot\.(?:index(?:\.log(?:\.2)?|\.cache|\.thread)?|list\.index(?:\.log(?:\.2)?)?)")
@@ -67,6 +69,12 @@ def check_file(path: str) -> None:
     if os.path.normpath(path) != path or not any(fnmatch.fnmatchcase(path, pattern) for pattern in _CONFIG) \
             or any(fnmatch.fnmatchcase(path, pattern) for pattern in _NEVER):
         raise Harmful("a repair writes only configuration of the mail software")
+
+
+def check_removal(path: str) -> None:
+    """Raises Harmful unless the file is one that this project put there."""
+    if path not in _OWN:
+        raise Harmful("a repair deletes nothing but its own files")
 
 
 def check_move(path: str, to: str) -> None:

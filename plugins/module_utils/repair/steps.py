@@ -6,6 +6,7 @@ no step. In check mode the same generator runs, and every step is taken to have 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import stat
 import time
@@ -134,6 +135,33 @@ class Move:
 
 
 @dataclass(frozen=True)
+class Remove:
+    """A file of our own taken away again."""
+
+    path: str
+    because: str
+    undo: str = ""
+
+    def does(self) -> str:
+        return f"rm {self.path}"
+
+    def check(self) -> None:
+        harmless.check_removal(self.path)
+
+    def take(self) -> Ran:
+        try:
+            os.unlink(self.path)
+        except FileNotFoundError:
+            pass
+        except OSError as problem:
+            raise StepFailed(f"{self.does()}: {problem}") from None
+        return Ran((self.does(),), 0)
+
+    def diff(self) -> dict | None:
+        return None
+
+
+@dataclass(frozen=True)
 class Own:
     """Owner, group and mode of one path, never of what it links to."""
 
@@ -181,7 +209,8 @@ class Own:
 def take(remedy, dry: bool, records: list) -> None:
     """Take the steps of ``remedy`` in turn, and add a record of each to ``records`` before the next is begun.
 
-    A record is ``{does, because, undo, taken, rc, said, seconds, diff}``. Raises Refused, StepFailed; ``records`` holds what was done until then.
+    A record is ``{does, because, undo, path, mark, taken, rc, said, seconds, diff}``; ``mark`` is the start of the digest of what is written. Raises Refused,
+    StepFailed; ``records`` holds what was done until then.
     """
     try:
         step = next(remedy)
@@ -190,7 +219,9 @@ def take(remedy, dry: bool, records: list) -> None:
                 step.check()
             except harmless.Harmful as problem:
                 raise Refused(f"{step.does()}: {problem}") from None
-            record = {"does": clean(step.does(), 1000), "because": clean(step.because), "undo": clean(step.undo), "taken": not dry, "rc": None, "said": [],
+            content = getattr(step, "content", None)
+            record = {"does": clean(step.does(), 1000), "because": clean(step.because), "undo": clean(step.undo), "path": getattr(step, "path", None),
+                      "mark": hashlib.sha256(content).hexdigest()[:16] if content is not None else None, "taken": not dry, "rc": None, "said": [],
                       "seconds": 0.0, "diff": step.diff()}
             records.append(record)
             began = time.monotonic()

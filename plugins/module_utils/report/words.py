@@ -80,6 +80,17 @@ WORDS = {
     "class_disruptive": {"en": "disruptive: interrupts mail for a moment", "nl": "verstorend: onderbreekt de mail even"},
     "class_human": {"en": "human: a person has to do or decide this", "nl": "mens: iemand moet dit doen of beslissen"},
     "class_none": {"en": "nothing to do", "nl": "niets te doen"},
+    # The plan of a repair, and how it went.
+    "plan_head": {"en": "PLAN {digest} ({mode}): {count} steps can be taken", "nl": "PLAN {digest} ({mode}): {count} stappen zijn mogelijk"},
+    "plan_nothing": {"en": "PLAN {digest} ({mode}): nothing can be done without a person", "nl": "PLAN {digest} ({mode}): zonder een mens kan niets worden gedaan"},
+    "plan_blocked": {"en": "Nothing is done: {because}", "nl": "Er wordt niets gedaan: {because}"},
+    "plan_no_cause": {"en": "no cause asks for a repair", "nl": "geen oorzaak vraagt om een reparatie"},
+    "label_run": {"en": "would run", "nl": "voert uit"},
+    "label_not": {"en": "not done", "nl": "niet gedaan"},
+    "label_wait": {"en": "and then", "nl": "en daarna"},
+    "plan_wait": {"en": "waits up to {settle} s for mail to work; without that the host puts itself back after {rollback} s",
+                  "nl": "wacht tot {settle} s tot de mail werkt; zonder dat zet de host zichzelf na {rollback} s terug"},
+    "plan_more": {"en": "{count} more commands, in {path}", "nl": "nog {count} opdrachten, in {path}"},
     # Headings and table heads of the full report.
     "title": {"en": "Mail diagnosis", "nl": "Maildiagnose"},
     "head_mail": {"en": "What happens to mail", "nl": "Wat er met de mail gebeurt"},

@@ -27,8 +27,8 @@ OUTAGE = {
             {"kind": "fact", "host": "mx1", "source": "postfix status", "line": None, "time": None, "text": "the Postfix mail system is not running"},
             {"kind": "log", "host": "mx1", "source": "/var/log/mail.log", "line": 4711, "time": "2026-11-23T20:40:00Z", "text": "terminating on signal 15"},
         ], remedies=[
-            {"role": "restart_service", "class": "disruptive", "summary": words("Start the real unit"), "undo": words("Stop it again"), "vars": {}},
-            {"role": "human", "class": "human", "summary": words("Call the operator"), "undo": None, "vars": {}},
+            {"role": "restart_service", "class": "disruptive", "summary": words("Start the real unit"), "undo": words("Stop it again"), "options": {}, "options_from": {}},
+            {"role": "human", "class": "human", "summary": words("Call the operator"), "undo": None, "options": {}, "options_from": {}},
         ]),
         a_cause("queue.backlog", 2, confidence=0.6, evidence=[
             {"kind": "fact", "host": "mx1", "source": "postqueue -j", "line": None, "time": None, "text": "12 deferred"}]),
