@@ -1,7 +1,11 @@
 """Every remedy by the name of its role. Imported statically, so that Ansible sends them along."""
 from __future__ import annotations
 
-from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies import contain, rebuild_maps, rollback_config
+from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies import (
+    contain,
+    rebuild_maps,
+    rollback_config,
+)
 
 # Each has OPTIONS (an argument spec) and steps(context, options), a generator of repair.steps.
 REMEDIES = {module.__name__.rsplit(".", 1)[-1]: module for module in (
