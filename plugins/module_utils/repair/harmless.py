@@ -18,7 +18,7 @@ _USER = r"[A-Za-z0-9][A-Za-z0-9._+@-]*"
 
 # Programs with the arguments that they may have, as one line each.
 ALLOWED = tuple(re.compile(line) for line in (
-    rf"systemctl (?:start|restart|reload|try-reload-or-restart|reload-or-restart|unmask|enable|enable --now|reset-failed) {_UNIT}",
+    rf"systemctl (?:start|restart|reload|try-reload-or-restart|reload-or-restart|unmask|unmask --runtime|enable|enable --now|reset-failed) {_UNIT}",
     rf"systemctl kill --kill-whom=all --signal=(?:CONT|TERM|KILL) {_UNIT}",
     r"systemctl daemon-reload", r"systemctl disable --now mailops-contain\.timer",
     r"postfix (?:reload|start|set-permissions)",
@@ -36,6 +36,9 @@ ALLOWED = tuple(re.compile(line) for line in (
     r"dpkg --force-confdef --force-confold -i(?: /[A-Za-z0-9_.+%~/-]+\.deb)+",
     rf"dnf -q -y(?: --security)? (?:upgrade|reinstall|downgrade|install)(?: {_PACKAGE})+",
 ))
+
+# SSH, the firewall, and what bans addresses: a repair that stops them locks people out, or lets others in.
+_GUARDED = re.compile(r"(?:sshd?(?:@.*)?|nftables|ip6?tables|firewalld|ufw|netfilter-persistent|fail2ban|crowdsec|sshguard)\.\w+")
 
 # Where a remedy may write, and where it may not although it lies below.
 _CONFIG = ("/etc/postfix/*", "/etc/dovecot/*", "/etc/exim4/*", "/etc/opendkim/*", "/etc/opendkim.conf", "/etc/rspamd/*", "/etc/amavis/*", "/etc/clamav/*",
@@ -60,7 +63,7 @@ def check_command(argv) -> None:
     line = " ".join(argv)
     if not any(pattern.fullmatch(line) for pattern in ALLOWED):
         raise Harmful("this command is not among those that a repair may run")
-    if any(word in ("ssh.service", "sshd.service", "ssh.socket", "sshd.socket", "nftables.service", "firewalld.service", "ufw.service") for word in argv):
+    if any(_GUARDED.fullmatch(word) for word in argv):
         raise Harmful("a repair never touches SSH or the firewall")
 
 
