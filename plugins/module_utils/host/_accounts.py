@@ -101,18 +101,20 @@ def permits(state: os.stat_result, uid: int, groups, want: int) -> bool:
     return (state.st_mode >> shift) & want == want
 
 
-def obstacle(path: str, uid: int, groups, want: int = os.R_OK) -> str | None:
-    """The first part of ``path`` at which a user is stopped, or None. Access lists may allow more than mode bits say: they count as allowed.
+def obstacles(path: str, uid: int, groups, want: int = os.R_OK) -> list:
+    """The parts of ``path`` at which a user is stopped, from the root on. Access lists may allow more than mode bits say: they count as allowed.
 
     Raises FileNotFoundError for a missing path and PermissionError when we may not look ourselves.
     """
     real = os.path.realpath(path)
     parts = [part for part in real.split("/") if part]
-    for number in range(len(parts) + 1):
-        place = "/" + "/".join(parts[:number])
-        if not permits(os.stat(place), uid, groups, want if number == len(parts) else os.X_OK) and not _has_acl(place):
-            return place
-    return None
+    places = ["/" + "/".join(parts[:number]) for number in range(len(parts) + 1)]
+    return [place for place in places if not permits(os.stat(place), uid, groups, want if place == places[-1] else os.X_OK) and not _has_acl(place)]
+
+
+def obstacle(path: str, uid: int, groups, want: int = os.R_OK) -> str | None:
+    """The first of ``obstacles``, or None."""
+    return next(iter(obstacles(path, uid, groups, want)), None)
 
 
 def rights(path: str, state: os.stat_result, known: Accounts) -> dict:

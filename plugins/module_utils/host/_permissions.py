@@ -121,24 +121,31 @@ def _named_elsewhere(user: str) -> bool:
         return True
 
 
-def _postfix(context, known) -> list:
-    values = {name: _mail.parameter(context, name) or usual for name, usual in _NAMES.items()}
-    if known.uid(values["mail_owner"]) is None:
-        # Everything in the queue is then somebody else's, which is not what is wrong.
-        problem = clean(f"mail_owner {values['mail_owner']} has no account")
-        return [] if _named_elsewhere(values["mail_owner"]) else [dict(_missing("account", "/etc/passwd", "its original numeric id"), problem=problem)]
+def postfix_table(context, known) -> list:
+    """What Postfix needs of owners and modes, as entries of ``parse_table``; none when its own account is unknown."""
+    values = _values(context)
     text = context.read(f"{values['meta_directory']}/postfix-files") or ""
-    return [problem for entry in parse_table(text, values) if watched(entry, values) for problem in check(entry, known)]
+    return [entry for entry in parse_table(text, values) if watched(entry, values)] if known.uid(values["mail_owner"]) is not None else []
 
 
-def _exim(known) -> list:
-    if known.uid("Debian-exim") is None or not os.path.isdir("/var/spool/exim4"):
-        return []
-    found = []
-    for path, kind in _EXIM:
-        if os.path.exists(path):
-            found += check({"path": path, "type": kind, "owner": "Debian-exim", "group": None, "mode": 0o700, "flags": "r"}, known)
-    return found
+def exim_table(known) -> list:
+    """The same of Exim, where it is Debian's."""
+    there = known.uid("Debian-exim") is not None and os.path.isdir("/var/spool/exim4")
+    return [{"path": path, "type": kind, "owner": "Debian-exim", "group": None, "mode": 0o700, "flags": "r"}
+            for path, kind in _EXIM if there and os.path.exists(path)]
+
+
+def _values(context) -> dict:
+    return {name: _mail.parameter(context, name) or usual for name, usual in _NAMES.items()}
+
+
+def _postfix(context, known) -> list:
+    owner = _values(context)["mail_owner"]
+    if known.uid(owner) is None:
+        # Everything in the queue is then somebody else's, which is not what is wrong.
+        problem = clean(f"mail_owner {owner} has no account")
+        return [] if _named_elsewhere(owner) else [dict(_missing("account", "/etc/passwd", "its original numeric id"), problem=problem)]
+    return [problem for entry in postfix_table(context, known) for problem in check(entry, known)]
 
 
 def _readable_by(what: str, path: str, user: str, known, context) -> list:
@@ -177,13 +184,16 @@ def user_files(values: dict) -> list:
     return list(dict.fromkeys(found))
 
 
-def _dkim_keys(context, known) -> list:
+def dkim_keys(context) -> list:
+    """``[(path, user)]`` of opendkim's private keys, at most 20."""
     text = context.read("/etc/opendkim.conf") or ""
     user = re.search(r"^\s*UserID\s+([^\s:]+)", text, re.M)
-    found = []
-    for _domain, _selector, path in dkim.opendkim_keys(text, context.read)[:20]:
-        found += _readable_by("key", path, user.group(1) if user else "opendkim", known, context) + _too_open(path, known)
-    return found
+    keys = dkim.opendkim_keys(text, context.read)[:20]
+    return [(path, user.group(1) if user else "opendkim") for path in dict.fromkeys(path for _domain, _selector, path in keys)]
+
+
+def _dkim_keys(context, known) -> list:
+    return [problem for path, user in dkim_keys(context) for problem in _readable_by("key", path, user, known, context) + _too_open(path, known)]
 
 
 def problems(context) -> list:
@@ -192,7 +202,7 @@ def problems(context) -> list:
     found = []
     if os.path.exists("/usr/sbin/postqueue"):
         found += _postfix(context, known)
-    found += _exim(known)
+    found += [problem for entry in exim_table(known) for problem in check(entry, known)]
     for pair in certificates.configured(context):
         found += _too_open(pair.key, known) if pair.key else []
     found += _dkim_keys(context, known)

@@ -49,6 +49,9 @@ _OWN = ("/etc/systemd/system/mailops-contain.service", "/etc/systemd/system/mail
 _NEVER = ("/etc/ssh*", "*/ssh.service*", "*/sshd.service*", "*/nftables*", "*/.mailops*")
 # What Dovecot makes anew from the mail itself (never dovecot-uidlist, keywords or subscriptions).
 _INDEX = re.compile(r".*/dovecot\.(?:index(?:\.log(?:\.2)?|\.cache|\.thread)?|list\.index(?:\.log(?:\.2)?)?)")
+# Where no mail lies, and somebody's whole home.
+_NO_TREE = re.compile(r"/(?:bin|boot|dev|etc|lib\w*|proc|root|run|sbin|sys|usr)(?:/|$)|/var/(?:backups|cache|log|run|tmp)(?:/|$)"
+                      r"|/var/lib/(?:apt|dpkg|ldap|mailops|mysql|postgresql|systemd)(?:/|$)|/var/(?:lib|spool)/?$|/home/[^/]+/?$")
 _SECRET = re.compile(r"((?:pass(?:word|wd)?|secret|credentials?|api_?key|bind_pw|dnpass)\s*[=:]\s*)\S.*", re.IGNORECASE)
 
 
@@ -96,6 +99,13 @@ def check_owner(path: str, mode: int) -> None:
         raise Harmful("a repair lets nobody write who is neither owner nor group")
     if mode & 0o004 and re.search(r"(?:\.key|\.private|privkey[^/]*\.pem|[._-]key\.pem)$", path):
         raise Harmful("a repair never makes a key readable for everybody")
+
+
+def check_tree(path: str, uid: int) -> None:
+    """Raises Harmful unless ``path`` is a folder in which mail may lie, and ``uid`` not root: no mail is given to it."""
+    check_owner(path, 0o700)
+    if _NO_TREE.match(path) or uid == 0:
+        raise Harmful("a repair gives only mail to another owner, and none to root")
 
 
 def without_secrets(line: str) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import shlex
 import stat
 import time
 from dataclasses import dataclass, field
 
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran, run_command
-from ansible_collections.mailops.outage.plugins.module_utils.repair import harmless
+from ansible_collections.mailops.outage.plugins.module_utils.repair import harmless, trees
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean, clean_lines
 
 _MOST_DIFF_LINES = 60
@@ -204,6 +205,56 @@ class Own:
         state = _state(self.path)
         before = "absent" if state is None else f"{state.st_uid}:{state.st_gid} {stat.S_IMODE(state.st_mode):04o}"
         return {"prepared": f"{self.path}: {before} -> {self.uid}:{self.gid} {self.mode:04o}\n"}
+
+
+@dataclass(frozen=True)
+class OwnTree:
+    """The owner of a folder and of all below it; what is its owner's already stays as it is. ``gid`` None leaves groups alone.
+
+    ``let_in`` also gives the owner the rights that mail needs (see ``trees.lacking``). ``timeout`` is in seconds, ``most`` counts entries.
+    """
+
+    path: str
+    uid: int
+    gid: int | None
+    because: str
+    undo: str = ""
+    let_in: bool = False
+    timeout: float = 600.0
+    most: int = 5000000
+
+    def does(self) -> str:
+        group = "" if self.gid is None else f":{self.gid}"
+        path = shlex.quote(self.path)
+        return f"chown -h -R {self.uid}{group} {path}" + (f"; chmod -R u+rX {path}" if self.let_in else "")
+
+    def check(self) -> None:
+        harmless.check_tree(self.path, self.uid)
+
+    def take(self) -> Ran:
+        try:
+            found = trees.give(self.path, self.uid, self.gid, self.let_in, self.timeout, self.most)
+        except OSError as problem:
+            raise StepFailed(f"{self.does()}: {problem}") from None
+        if not found["complete"]:
+            raise StepFailed(f"{self.does()}: {found['wrong']} entries changed, and more are left; run it again")
+        return Ran((self.does(),), 0, "\n".join(told(found)))
+
+    def diff(self) -> dict | None:
+        try:
+            found = trees.survey(self.path, self.uid, self.let_in)
+        except OSError:
+            return None
+        return {"prepared": "".join(f"{self.path}: {line}\n" for line in told(found))}
+
+
+def told(found: dict) -> list:
+    """What ``trees`` found or changed, in sentences for the record: the former owners among them."""
+    owners = ", ".join(f"{uid}:{gid} ({count})" for (uid, gid), count in found["owners"].most_common(8))
+    lines = [f"{found['wrong']} of {found['entries']} entries" + (f", formerly owned by {owners}" if owners else "")
+             + (f", {found['modes']} with a mode that kept the owner out" if found["modes"] else "")]
+    lines += [f"{clean(place, 200) or 'the folder itself'} was {mode:04o}" for place, mode in found["opened"][:6]]
+    return lines + ([f"{found['left']} left as they are: links, sockets, or files with a name elsewhere"] if found["left"] else [])
 
 
 def take(remedy, dry: bool, records: list) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies import (
     contain,
     rebuild_maps,
+    repair_permissions,
     restart_service,
     rollback_config,
 )
@@ -12,6 +13,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies imp
 REMEDIES = {module.__name__.rsplit(".", 1)[-1]: module for module in (
     contain,
     rebuild_maps,
+    repair_permissions,
     restart_service,
     rollback_config,
 )}
