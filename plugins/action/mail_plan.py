@@ -43,7 +43,7 @@ class ActionModule(ActionBase):
                 step["diffs"] = (rehearsals.get(step["host"], {}).get(step["id"]) or {}).get("diffs") or []
             made.update(mode=args["mode"], owner=owner.owner(found["run_id"]), actor=args["actor"], containment=plan.containment(found, views))
             run.write("plan.json", made)
-            journal.append(run.dir, "plan", digest=made["digest"], mode=args["mode"], owner=made["owner"], actor=args["actor"], blocked=made["blocked"],
+            journal.append(run.dir, "plan", plan=made["digest"], mode=args["mode"], owner=made["owner"], actor=args["actor"], blocked=made["blocked"],
                            steps=[{name: step[name] for name in ("id", "host", "cause", "role", "options", "blocked")} for step in made["steps"]])
         except (OSError, ValueError, KeyError) as problem:
             raise AnsibleActionFail(f"The plan of {args['run_dir']} could not be made: {type(problem).__name__}: {problem}") from None

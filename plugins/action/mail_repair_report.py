@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 
+from ansible import constants as C
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -33,8 +34,9 @@ class ActionModule(ActionBase):
         left = [name for name in dict.fromkeys((step["host"], step["cause"]) for step in made["steps"]) if name not in repaired]
         lines = [f"{entry['host']}: {entry['cause']}: {entry['role']}: {entry['outcome'].replace('_', ' ')} ({entry['because']})" for entry in known]
         lines += [f"{host}: {cause}: not repaired; a person must look" for host, cause in left]
-        if lines:
-            Display().display("\n".join(clean(line) for line in lines))
-        result.update(changed=False, repaired=[f"{host}: {cause}" for host, cause in sorted(repaired)], left=[f"{host}: {cause}" for host, cause in left],
+        summary = "\n".join(clean(line) for line in lines)
+        if "mailops.outage.summary" not in C.CALLBACKS_ENABLED:
+            Display().display(summary)
+        result.update(changed=False, summary=summary, repaired=[f"{host}: {cause}" for host, cause in sorted(repaired)], left=[f"{host}: {cause}" for host, cause in left],
                       outcomes=known, entries=len(entries), journal=os.path.abspath(run.path(journal.FILE)))
         return result

@@ -5,10 +5,10 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: summary
 type: aggregate
-short_description: Shows the summary of a diagnosis as the last thing of the run
+short_description: Shows the summaries of diagnoses and repairs as the last thing of the run
 version_added: 0.1.0
 description:
-  - Without it, M(mailops.outage.mail_diagnosis) shows its summary where it stands in the play, above the recap.
+  - Without it, M(mailops.outage.mail_diagnosis) and M(mailops.outage.mail_repair_report) show theirs where they stand in the play, above the recap.
 author: mailops.outage contributors (@mailops)
 requirements:
   - Enable it in C(callbacks_enabled).
@@ -16,9 +16,11 @@ requirements:
 
 from ansible.plugins.callback import CallbackBase
 
+_TOLD_BY = ("mailops.outage.mail_diagnosis", "mailops.outage.mail_repair_report")
+
 
 class CallbackModule(CallbackBase):
-    """Keeps the summaries that the run's diagnoses returned, and prints them after the recap."""
+    """Keeps the summaries that were returned, and prints them after the recap, in the order of the run."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -30,7 +32,7 @@ class CallbackModule(CallbackBase):
         self._summaries = []
 
     def v2_runner_on_ok(self, result):
-        if result.task.action == "mailops.outage.mail_diagnosis" and result.result.get("summary"):
+        if result.task.action in _TOLD_BY and result.result.get("summary"):
             self._summaries.append(result.result["summary"])
 
     def v2_playbook_on_stats(self, stats):
