@@ -27,8 +27,8 @@ ALLOWED = tuple(re.compile(line) for line in (
     r"doveadm reload", rf"doveadm kick {_USER}", rf"doveadm force-resync -u {_USER} (?:INBOX|\*)",
     r"exim4? -qff?", r"update-exim4\.conf",
     rf"mount {_MOUNT}", rf"mount -o remount,rw {_MOUNT}",
-    r"logrotate(?: --force)? /etc/logrotate\.(?:conf|d/[A-Za-z0-9_.-]+)", r"apt-get(?: -[qy]+)* clean", r"dnf(?: -[qy]+)* clean packages",
-    r"journalctl --vacuum-(?:size|time)=\d+[A-Za-z]+", r"journalctl --rotate",
+    # Only the whole configuration: a file below logrotate.d misses the defaults, and without them (rotate 0) the rotated log is deleted.
+    r"logrotate --force /etc/logrotate\.conf", r"apt-get clean", r"dnf -q -y clean packages", r"journalctl --vacuum-size=\d+[KMGT]",
     r"dpkg --force-confdef --force-confold --configure -a",
     r"apt-get -q -y update",
     rf"apt-get -q -y(?: -o Dpkg::Options::=--force-conf(?:def|old))*(?: --(?:reinstall|allow-downgrades|only-upgrade|no-install-recommends|no-remove))*"

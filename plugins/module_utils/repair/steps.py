@@ -1,7 +1,7 @@
 """A remedy as the exact steps that it takes on one host: shown before they are taken, and recorded as they are.
 
 A remedy is a generator that looks at the host, yields steps, and is sent what each one did. Looking changes nothing and needs
-no step. In check mode the same generator runs, and every step is taken to have gone well.
+no step. In check mode the same generator runs, and every step is taken to have gone well (it is sent NOT_TAKEN).
 """
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from ansible_collections.mailops.outage.plugins.module_utils.repair import harml
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean, clean_lines
 
 _MOST_DIFF_LINES = 60
+# A command of a repair may name some hundred messages, and the record of it is what takes it back.
+_MOST_COMMAND = 20000
+# What a remedy is sent in check mode: it went well, and changed nothing that could be looked at afterwards.
+NOT_TAKEN = Ran(("(not taken)",), 0)
 
 
 class Refused(Exception):
@@ -271,13 +275,13 @@ def take(remedy, dry: bool, records: list) -> None:
             except harmless.Harmful as problem:
                 raise Refused(f"{step.does()}: {problem}") from None
             content = getattr(step, "content", None)
-            record = {"does": clean(step.does(), 1000), "because": clean(step.because), "undo": clean(step.undo), "path": getattr(step, "path", None),
+            record = {"does": clean(step.does(), _MOST_COMMAND), "because": clean(step.because), "undo": clean(step.undo), "path": getattr(step, "path", None),
                       "mark": hashlib.sha256(content).hexdigest()[:16] if content is not None else None, "taken": not dry, "rc": None, "said": [],
                       "seconds": 0.0, "diff": step.diff()}
             records.append(record)
             began = time.monotonic()
             if dry:
-                ran = Ran((step.does(),), 0)
+                ran = NOT_TAKEN
             else:
                 try:
                     ran = step.take()

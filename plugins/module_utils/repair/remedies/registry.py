@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies import (
     contain,
+    free_space,
     rebuild_maps,
     repair_permissions,
     restart_service,
@@ -12,6 +13,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies imp
 # Each has OPTIONS (an argument spec) and steps(context, options), a generator of repair.steps.
 REMEDIES = {module.__name__.rsplit(".", 1)[-1]: module for module in (
     contain,
+    free_space,
     rebuild_maps,
     repair_permissions,
     restart_service,
