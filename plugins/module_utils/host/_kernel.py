@@ -56,6 +56,11 @@ def _messages(context) -> tuple:
     return context.once("kernel messages", lambda: _ask(context))
 
 
+def visible(context) -> bool:
+    """Whether any message of the kernel could be seen in the window; a host that was started in it always has some."""
+    return bool(_messages(context)[0])
+
+
 def _entry(epoch: float, text: str, source: str) -> dict:
     return {"time": iso(epoch), "time_epoch": int(epoch), "text": clean(text, 300), "source": source}
 
