@@ -180,3 +180,24 @@ def test_what_does_not_answer_is_left_alone(monkeypatch):
     monkeypatch.setattr(storage, "collect", lambda context: {"fstab_missing": [], "filesystems": [dead]})
     with pytest.raises(Refused, match="Stale file handle"):
         next(remount.steps(Context(), {"mount": ""}))
+
+
+@pytest.mark.parametrize("line, expected", [("1 0 8:1 / / rw shared:1 - ext4 /dev/sda1 rw", True), ("1 0 8:1 / / rw - overlay overlay rw", False),
+                                            ("1 0 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n2 1 8:2 / /srv rw - ext4 /dev/sda2 rw", False), ("", False)])
+def test_a_mount_reaches_other_namespaces_where_its_place_is_shared(line, expected):
+    assert remount.propagates(line, "/srv/vmail") is expected
+
+
+def test_what_has_mounts_of_its_own_and_misses_the_new_one_is_restarted(host, monkeypatch):
+    monkeypatch.setattr(remount, "_apart", lambda context, path, is_behind: {"dovecot.service"} if is_behind([Mount("/", "/dev/sda1", "ext4")]) else set())
+    monkeypatch.setattr(Context, "run", lambda self, *argv, **more: Ran(argv, 0))
+    remedy = remount.steps(Context(), {"mount": ""})
+    assert next(remedy).argv == ("mount", str(host))
+    assert remedy.send(NOT_TAKEN).argv == ("systemctl", "restart", "dovecot.service")
+
+
+def test_nothing_is_begun_when_dovecot_could_not_be_restarted_afterwards(host, monkeypatch):
+    monkeypatch.setattr(remount, "_apart", lambda *arguments: {"dovecot.service"})
+    monkeypatch.setattr(Context, "run", lambda self, *argv, **more: Ran(argv, 89))
+    with pytest.raises(Refused, match="not valid"):
+        next(remount.steps(Context(), {"mount": ""}))

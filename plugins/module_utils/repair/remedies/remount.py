@@ -4,6 +4,7 @@ A mount hides what lies beneath it. So it is refused over mail that was delivere
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 
@@ -28,16 +29,36 @@ def steps(context, options):
     """``mount``: the mount point; empty for all that the queue and the mail store need. Never by force, and never after errors of a disk."""
     found = storage.collect(context)
     missing, read_only, dead = targets(found, options["mount"])
-    there = {mount.mount for mount in mounts(context)}
-    for item in in_order(missing, [item for item in wanted(context) if not item.optional and item.mount not in there]):
-        yield from _mount(context, item)
-    for entry in read_only:
-        _check_disk(entry)
-        yield Command(("mount", "-o", "remount,rw", entry["mount"]), f"{entry['mount']} is mounted read-only, and mail must be written there",
-                      undo=f"mount -o remount,ro {entry['mount']}")
     if dead:
         raise Refused(f"{', '.join(entry['mount'] for entry in dead)}: no answer ({dead[0]['device']}, {dead[0]['error']}). Bring the file server or the disk back; "
                       "taking it away by force would lose what is being written.")
+    for entry in read_only:
+        _check_disk(entry)
+    left = [entry["mount"] for entry in found["filesystems"] if entry["read_only"] and "spool" in entry["roles"] and entry not in read_only]
+    there = {mount.mount for mount in mounts(context)}
+    units, covered = set(), []
+    with contextlib.ExitStack() as handles:
+        for item in in_order(missing, [item for item in wanted(context) if not item.optional and item.mount not in there]):
+            handle, behind = _look_beneath(context, item, handles)
+            _check_restart(context, behind, left)
+            unit = None if item.source == "/etc/fstab" else os.path.basename(item.source)
+            ran = yield Command(("systemctl", "start", unit) if unit else ("mount", item.mount), f"{item.source} wants {item.mount} mounted, and it is not",
+                                undo=f"umount {item.mount}", timeout=90.0)
+            if ran is not NOT_TAKEN:
+                _check_mounted(context, item)
+                covered.append((handle, item.mount))
+            units |= behind
+        for entry in read_only:
+            behind = _apart(context, entry["mount"], lambda known, path=entry["mount"]: _is_read_only(known, path))
+            _check_restart(context, behind, left)
+            yield Command(("mount", "-o", "remount,rw", entry["mount"]), f"{entry['mount']} is mounted read-only, and mail must be written there",
+                          undo=f"mount -o remount,ro {entry['mount']}")
+            units |= behind
+        # Last, for what is started must find all of it.
+        for name in sorted(units):
+            yield Command(("systemctl", "restart", name), "it still sees these folders as they were before", timeout=90.0)
+        for handle, path in covered:
+            _check_nothing_came_beneath(context, handle, path)
 
 
 def targets(found: dict, path: str) -> tuple:
@@ -70,39 +91,34 @@ def in_order(names: list, pool: list) -> list:
     return order
 
 
-def _mount(context, item):
+def _look_beneath(context, item, handles) -> tuple:
+    """``(open folder, units to restart)`` of a mount point that may be covered; Refused for one that may not."""
     covered = [mount.mount for mount in mounts(context) if mount.mount != item.mount and below(mount.mount, item.mount)]
     if covered:
         raise Refused(f"{item.mount} would cover {', '.join(covered[:3])}, which is mounted below it; a person must unmount that first.")
     try:
+        # What lies beneath can still be seen through it when something is mounted there.
         handle = os.open(item.mount, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as problem:
         raise Refused(f"{item.mount} is no folder that something can be mounted on: {problem.strerror}.") from None
-    try:
-        beneath = _beneath(context, handle, item.mount)
-        if beneath:
-            raise Refused(f"{len(beneath)} files lie beneath the mount point {item.mount} (such as {beneath[0]}), mail among them perhaps. "
-                          "A mount would hide them: stop delivery, move them away, mount, and merge them into the mailboxes.")
-        units = _holders(context, item.mount)
-        unit = None if item.source == "/etc/fstab" else os.path.basename(item.source)
-        ran = yield Command(("systemctl", "start", unit) if unit else ("mount", item.mount), f"{item.source} wants {item.mount} mounted, and it is not",
-                            undo=f"umount {item.mount}", timeout=90.0)
-        for name in units:
-            yield Command(("systemctl", "restart", name), f"it still uses the folder beneath {item.mount}", timeout=90.0)
-        if ran is not NOT_TAKEN:
-            _look_again(context, handle, item)
-    finally:
-        os.close(handle)
+    handles.callback(os.close, handle)
+    beneath = _beneath(context, handle, item.mount)
+    if beneath:
+        raise Refused(f"{len(beneath)} files lie beneath the mount point {item.mount} (such as {beneath[0]}), mail among them perhaps. "
+                      "A mount would hide them: stop delivery, move them away, mount, and merge them into the mailboxes.")
+    return handle, _holders(context, item.mount) | _apart(context, item.mount, lambda known: item.mount not in {mount.mount for mount in known})
 
 
-def _look_again(context, handle: int, item) -> None:
-    """Raises StepFailed unless it is mounted now and nothing came beneath it since the first look."""
+def _check_mounted(context, item) -> None:
     if item.mount not in {mount.mount for mount in parse_mountinfo(context.read("/proc/self/mountinfo", 4 * 1024 * 1024) or "")}:
         # With nofail, mount(8) is silent about a device that is not there.
         raise StepFailed(f"{item.mount} is still not mounted, although the command went well; look whether {item.device} is there.")
-    beneath = _beneath(context, handle, item.mount)
+
+
+def _check_nothing_came_beneath(context, handle: int, path: str) -> None:
+    beneath = _beneath(context, handle, path)
     if beneath:
-        raise StepFailed(f"{item.mount} is mounted, but {len(beneath)} files were written beneath it just before (such as {beneath[0]}): "
+        raise StepFailed(f"{path} is mounted, but {len(beneath)} files were written beneath it just before (such as {beneath[0]}): "
                          "stop delivery, unmount it, move them away, mount it again and merge them.")
 
 
@@ -144,7 +160,50 @@ def _counts(entry, name: str, queue: str | None) -> bool:
     return entry.stat(follow_symlinks=False).st_size > 0
 
 
-def _holders(context, path: str) -> list:
+def _check_restart(context, units: set, read_only: list) -> None:
+    """Raises Refused where Dovecot would have to be restarted and would not come up: its sockets lie in the queue's folder."""
+    if "dovecot.service" not in units:
+        return
+    if read_only:
+        raise Refused(f"Dovecot must be restarted afterwards and cannot make its sockets while {read_only[0]} is read-only; make that writable first.")
+    if not context.run("doveconf", "-n").ok:
+        raise Refused("Dovecot must be restarted afterwards, and its configuration is not valid; put that right first (rollback_config).")
+
+
+def _apart(context, path: str, is_behind) -> set:
+    """The units of mail software with mounts of their own (mount_namespaces(7)) of which ``is_behind(mounts)`` holds, where a change here does not reach them."""
+    if propagates(context.read("/proc/self/mountinfo", 4 * 1024 * 1024) or "", path):
+        return set()
+    units, answers = set(), {_link("/proc/self/ns/mnt"): False, "": False}
+    for pid, process in _processes.processes(context).items():
+        # In a chroot (Postfix's) mountinfo shows only what lies in it.
+        if not process.software or _link(f"/proc/{pid}/root") != "/":
+            continue
+        space = _link(f"/proc/{pid}/ns/mnt")
+        if space not in answers:
+            answers[space] = is_behind(parse_mountinfo(context.read(f"/proc/{pid}/mountinfo", 4 * 1024 * 1024) or ""))
+        unit = _processes.unit_of(_processes.cgroups(pid))
+        if answers[space] and unit.endswith(".service"):
+            units.add(unit)
+    return units
+
+
+def propagates(mountinfo: str, path: str) -> bool:
+    """Whether a mount made at ``path`` also appears in other mount namespaces: whether the mount that holds it is shared (proc_pid_mountinfo(5))."""
+    best, shared = "", False
+    for line in mountinfo.splitlines():
+        fields = line.partition(" - ")[0].split(" ")
+        if len(fields) > 5 and below(path, fields[4]) and len(fields[4]) >= len(best):
+            best, shared = fields[4], any(field.startswith("shared:") for field in fields[6:])
+    return shared
+
+
+def _is_read_only(known: list, path: str) -> bool:
+    mount = mount_of(path, known)
+    return mount is not None and "ro" in mount.options
+
+
+def _holders(context, path: str) -> set:
     """The units of mail software that use what lies at ``path`` now, to be restarted when something else is mounted there. Refused for a running MTA's queue."""
     units = set()
     sockets = bound_below(context.read("/proc/net/unix", 4 * 1024 * 1024) or "", path)
@@ -158,9 +217,7 @@ def _holders(context, path: str) -> list:
             if not unit.endswith(".service"):
                 raise Refused(f"{process.name} (pid {pid}) uses the folder beneath {path} and is no service that could be restarted: stop it, mount, start it.")
             units.add(unit)
-    if "dovecot.service" in units and not context.run("doveconf", "-n").ok:
-        raise Refused("Dovecot must be restarted afterwards, and its configuration is not valid; put that right first (rollback_config).")
-    return sorted(units)
+    return units
 
 
 def bound_below(table: str, path: str) -> set:
@@ -178,11 +235,15 @@ def _uses(pid: int, path: str, sockets: set) -> bool:
 
 
 def _link_is_below(link: str, path: str, sockets=()) -> bool:
+    target = _link(link)
+    return target in sockets or below(target, path)
+
+
+def _link(path: str) -> str:
     try:
-        target = os.readlink(link)
-        return target in sockets or below(target, path)
+        return os.readlink(path)
     except OSError:
-        return False
+        return ""
 
 
 def _check_disk(entry: dict) -> None:
