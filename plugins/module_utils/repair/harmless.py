@@ -10,7 +10,7 @@ import os
 import re
 
 _UNIT = r"[A-Za-z0-9@:_.\\-]+\.(?:service|socket|mount|automount|timer|target)"
-_QUEUE_ID = r"[A-Za-z0-9-]{6,40}"
+_QUEUE_ID = r"[A-Za-z0-9]{6,30}"
 _TABLE = r"(?:hash|btree|lmdb|cdb|dbm):/etc/[A-Za-z0-9@_./+-]+"
 _MOUNT = r"/[A-Za-z0-9@_./+-]*"
 _PACKAGE = r"[a-z0-9][a-z0-9+.-]*(?::[a-z0-9]+)?(?:=[A-Za-z0-9.+~:-]+)?"
@@ -23,9 +23,9 @@ ALLOWED = tuple(re.compile(line) for line in (
     r"systemctl daemon-reload", r"systemctl disable --now mailops-contain\.timer",
     r"postfix (?:reload|start|set-permissions)",
     rf"(?:postmap|postalias) {_TABLE}", r"newaliases",
-    r"postqueue -f", rf"postqueue -i {_QUEUE_ID}", rf"postsuper -[hHr] {_QUEUE_ID}", rf"postsuper(?: -[hH] {_QUEUE_ID})+",
+    r"postqueue -f", rf"postsuper(?: -h {_QUEUE_ID})+", rf"postsuper(?: -H {_QUEUE_ID})+",
     r"doveadm reload", rf"doveadm kick {_USER}", rf"doveadm force-resync -u {_USER} (?:INBOX|\*)",
-    r"exim4? -qff?", r"update-exim4\.conf",
+    r"update-exim4\.conf",
     rf"mount {_MOUNT}", rf"mount -o remount,rw {_MOUNT}",
     # Only the whole configuration: a file below logrotate.d misses the defaults, and without them (rotate 0) the rotated log is deleted.
     r"logrotate --force /etc/logrotate\.conf", r"apt-get clean", r"dnf -q -y clean packages", r"journalctl --vacuum-size=\d+[KMGT]",

@@ -3,8 +3,11 @@ from __future__ import annotations
 
 from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies import (
     contain,
+    flush_queue,
     free_space,
+    hold_queue,
     rebuild_maps,
+    release_queue,
     remount,
     repair_mailbox,
     repair_permissions,
@@ -15,8 +18,11 @@ from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies imp
 # Each has OPTIONS (an argument spec) and steps(context, options), a generator of repair.steps.
 REMEDIES = {module.__name__.rsplit(".", 1)[-1]: module for module in (
     contain,
+    flush_queue,
     free_space,
+    hold_queue,
     rebuild_maps,
+    release_queue,
     remount,
     repair_mailbox,
     repair_permissions,
