@@ -17,7 +17,7 @@ _ID = re.compile(r"[0-9A-Za-z]{6,30}")
 def entries(context) -> tuple:
     """``(entries of postqueue -j, whether these are all)``. Refused when the queue is not Postfix's or cannot be listed."""
     if not os.path.exists("/usr/sbin/postqueue"):
-        raise Refused("The queue is not Postfix's. Exim's is for a person: exim4 -bp lists it, -Mf freezes a message and -Mt thaws it; "
+        raise Refused("There is no queue of Postfix here. Exim's is for a person: exim4 -bp lists it, -Mf freezes a message and -Mt thaws it; "
                       "frozen mail is removed after some days (timeout_frozen_after).")
     ran = context.run("postqueue", "-j", timeout=60, most=_MOST_BYTES)
     if not ran.ok:
