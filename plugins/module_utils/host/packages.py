@@ -16,6 +16,7 @@ _MOST_LOG = 2 * 1024 * 1024
 _MOST_LISTS = 24 * 1024 * 1024
 # What a process may have mapped or deleted on purpose.
 _NO_FILE = re.compile(r"^/(?:memfd:|dev/|SYSV|run/|tmp/|var/|proc/|\[|i915|anon_)")
+_RPM_NAMES = re.compile(r"^(?:exim|cyrus-sasl|glibc|openssl-libs|openldap)")
 _RPM_FORMAT = "%{NAME}\\t%{VERSION}-%{RELEASE}\\t%{INSTALLTIME}\\n"
 
 
@@ -24,12 +25,22 @@ def _empty(manager: str) -> dict:
             "security_pending": [], "held": [], "lists_epoch": None}
 
 
+def is_mail_software(name: str) -> bool:
+    """Whether a package belongs to a mail server's software, by its name at Debian or at Red Hat."""
+    return _dpkg.is_mail(name) or name.startswith(("exim", "cyrus-sasl"))
+
+
+def concerns_mail(name: str) -> bool:
+    """Whether a package can change how mail works, by its name at Debian or at Red Hat."""
+    return _dpkg.matters(name) or bool(_RPM_NAMES.match(name))
+
+
 def parse_rpm(text: str) -> list:
     """``[{name, version, installed_epoch}]`` of ``rpm -qa`` in our format: the packages that matter for mail."""
     found = []
     for line in text.splitlines():
         fields = line.split("\t")
-        if len(fields) == 3 and fields[2].isdigit() and (_dpkg.matters(fields[0]) or re.match(r"^(?:exim|cyrus-sasl|glibc|openssl-libs|openldap)", fields[0])):
+        if len(fields) == 3 and fields[2].isdigit() and concerns_mail(fields[0]):
             found.append({"name": clean(fields[0], 120), "version": clean(fields[1], 120), "installed_epoch": int(fields[2])})
     return sorted(found, key=lambda entry: entry["name"])
 

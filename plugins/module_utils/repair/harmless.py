@@ -9,11 +9,15 @@ import fnmatch
 import os
 import re
 
+from ansible_collections.mailops.outage.plugins.module_utils.host.packages import concerns_mail
+
 _UNIT = r"[A-Za-z0-9@:_.\\-]+\.(?:service|socket|mount|automount|timer|target)"
 _QUEUE_ID = r"[A-Za-z0-9]{6,30}"
 _TABLE = r"(?:hash|btree|lmdb|cdb|dbm):/etc/[A-Za-z0-9@_./+-]+"
 _MOUNT = r"/[A-Za-z0-9@_./+-]*"
-_PACKAGE = r"[a-z0-9][a-z0-9+.-]*(?::[a-z0-9]+)?(?:=[A-Za-z0-9.+~:-]+)?"
+_DEB = r"(?:[a-z0-9][a-z0-9+.-]+=[A-Za-z0-9.+~:-]+|/var/cache/apt/archives/[a-z0-9][a-z0-9+.-]+_[A-Za-z0-9.+~%-]+\.deb)"
+_RPM = r"[A-Za-z0-9][A-Za-z0-9+._-]*-(?:\d+:)?[A-Za-z0-9.+~^_]+-[A-Za-z0-9.+~^_]+"
+_PATIENCE = r"-o Acquire::Retries=1 -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10"
 _USER = r"[A-Za-z0-9][A-Za-z0-9._+@-]*"
 
 # Programs with the arguments that they may have, as one line each.
@@ -30,15 +34,19 @@ ALLOWED = tuple(re.compile(line) for line in (
     # Only the whole configuration: a file below logrotate.d misses the defaults, and without them (rotate 0) the rotated log is deleted.
     r"logrotate --force /etc/logrotate\.conf", r"apt-get clean", r"dnf -q -y clean packages", r"journalctl --vacuum-size=\d+[KMGT]",
     r"dpkg --force-confdef --force-confold --configure -a",
-    r"apt-get -q -y update",
-    rf"apt-get -q -y(?: -o Dpkg::Options::=--force-conf(?:def|old))*(?: --(?:reinstall|allow-downgrades|only-upgrade|no-install-recommends|no-remove))*"
-    rf" install(?: {_PACKAGE})+",
-    r"dpkg --force-confdef --force-confold -i(?: /[A-Za-z0-9_.+%~/-]+\.deb)+",
-    rf"dnf -q -y(?: --security)? (?:upgrade|reinstall|downgrade|install)(?: {_PACKAGE})+",
+    rf"apt-get -q -y {_PATIENCE} update",
+    # Exact versions, nothing removed, every configuration file kept; check_command looks at the names.
+    rf"apt-get -q -y {_PATIENCE} -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-remove --no-install-recommends"
+    rf"(?: --(?:reinstall|only-upgrade|allow-downgrades))? --(?:download-only|no-download) install(?: {_DEB})+",
+    r"dnf -q -y --refresh makecache",
+    rf"dnf -q -y --setopt=install_weak_deps=False (?:upgrade|reinstall|downgrade|install)(?: {_RPM})+",
 ))
 
 # SSH, the firewall, and what bans addresses: a repair that stops them locks people out, or lets others in.
 _GUARDED = re.compile(r"(?:sshd?(?:@.*)?|nftables|ip6?tables|firewalld|ufw|netfilter-persistent|fail2ban|crowdsec|sshguard)\.\w+")
+
+# What may be added to a command's environment: no questions, no replaced configuration, no restarts by needrestart.
+ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "UCF_FORCE_CONFFOLD": "1", "NEEDRESTART_SUSPEND": "1", "APT_LISTCHANGES_FRONTEND": "none", "HOME": "/root"}
 
 # Where a remedy may write, and where it may not although it lies below.
 _CONFIG = ("/etc/postfix/*", "/etc/dovecot/*", "/etc/exim4/*", "/etc/opendkim/*", "/etc/opendkim.conf", "/etc/rspamd/*", "/etc/amavis/*", "/etc/clamav/*",
@@ -68,6 +76,25 @@ def check_command(argv) -> None:
         raise Harmful("this command is not among those that a repair may run")
     if any(_GUARDED.fullmatch(word) for word in argv):
         raise Harmful("a repair never touches SSH or the firewall")
+    for name in _packages(argv):
+        # A damaged library is reinstalled; nothing else about it is changed.
+        if not concerns_mail(name) and not (name.startswith("lib") and any(word in ("--reinstall", "reinstall") for word in argv)):
+            raise Harmful("a repair changes packages of the mail software only")
+
+
+def _packages(argv) -> list:
+    """The names of the packages that a package manager is given."""
+    if "install" in argv and argv[0] == "apt-get":
+        return [re.split("[=_]", os.path.basename(word))[0] for word in argv[argv.index("install") + 1:]]
+    if argv[0] == "dnf" and len(argv) > 4:
+        return [word.rsplit("-", 2)[0] for word in argv[5:]]
+    return []
+
+
+def check_environment(pairs) -> None:
+    """Raises Harmful for anything in a command's environment that is not on the list."""
+    if any(ENVIRONMENT.get(name) != value for name, value in pairs):
+        raise Harmful("this environment is not among those that a repair may set")
 
 
 def check_file(path: str) -> None:

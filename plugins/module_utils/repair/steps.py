@@ -34,23 +34,28 @@ class StepFailed(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """A program with its arguments; ``ok`` are the exit statuses that count as done, ``timeout`` is in seconds."""
+    """A program with its arguments; ``ok`` are the exit statuses that count as done (None: no end in time), ``timeout`` is in seconds.
+
+    ``env`` are pairs that are added to the environment.
+    """
 
     argv: tuple
     because: str
     undo: str = ""
     timeout: float = 60.0
     ok: tuple = (0,)
+    env: tuple = ()
 
     def does(self) -> str:
-        return " ".join(self.argv)
+        return " ".join([f"{name}={value}" for name, value in self.env] + list(self.argv))
 
     def check(self) -> None:
         harmless.check_command(self.argv)
+        harmless.check_environment(self.env)
 
     def take(self) -> Ran:
-        ran = run_command(self.argv, self.timeout)
-        if ran.rc not in self.ok:
+        ran = run_command(self.argv, self.timeout, env=dict(self.env))
+        if ran.missing or ran.rc not in self.ok:
             said = "it is not installed" if ran.missing else f"no end within {self.timeout:g} s" if ran.timed_out else \
                 f"exit status {ran.rc}: {clean(' '.join(clean_lines(ran.err or ran.out, 5)))}"
             raise StepFailed(f"{self.does()}: {said}")

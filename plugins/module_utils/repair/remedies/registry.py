@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies import (
+    apply_patches,
     contain,
     flush_queue,
     free_space,
@@ -17,6 +18,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies imp
 
 # Each has OPTIONS (an argument spec) and steps(context, options), a generator of repair.steps.
 REMEDIES = {module.__name__.rsplit(".", 1)[-1]: module for module in (
+    apply_patches,
     contain,
     flush_queue,
     free_space,
