@@ -146,6 +146,12 @@ def _listed(package: Package, read) -> dict:
     return {}
 
 
+def parse_diversions(text: str) -> dict:
+    """``{path: (where its file is put instead, the package that wants it so)}`` of dpkg's diversions: three lines each (dpkg-divert(1))."""
+    lines = text.splitlines()
+    return {path: (aside, package) for path, aside, package in zip(lines[::3], lines[1::3], lines[2::3])}
+
+
 def _installed_at(package: Package) -> float | None:
     for name in (package.name, package.plain):
         try:
@@ -172,8 +178,11 @@ def verify(package: Package, read, until: float) -> list:
     A file that nobody touched since it was unpacked is not read: its change time says so. Ends at ``until`` (monotonic seconds).
     """
     unpacked = _installed_at(package) or 0.0
+    diverted = parse_diversions(read("/var/lib/dpkg/diversions", 1024 * 1024) or "")
     found = []
     for path, digest in _listed(package, read).items():
+        aside, wanted_by = diverted.get(path, (path, package.plain))
+        path = path if wanted_by == package.plain else aside
         if path.startswith(("/usr/share/doc/", "/usr/share/man/", "/usr/share/locale/", "/usr/share/lintian/")):
             continue
         if time.monotonic() > until:

@@ -127,7 +127,8 @@ def _security(context, known: list) -> tuple:
     versions = {package.plain: package.version for package in known if package.status == "installed" and _dpkg.matters(package.plain)}
     offered: dict = {}
     for path in sorted(paths)[:6]:
-        offered.update(candidates(_index(context, path), versions))
+        for name, version in candidates(_index(context, path), versions).items():
+            offered[name] = max(offered.get(name, version), version, key=_dpkg.version_key)
     pending = []
     for name, candidate in sorted(offered.items()):
         # The index also lists what is installed already.

@@ -15,7 +15,8 @@ _UNIT = r"[A-Za-z0-9@:_.\\-]+\.(?:service|socket|mount|automount|timer|target)"
 _QUEUE_ID = r"[A-Za-z0-9]{6,30}"
 _TABLE = r"(?:hash|btree|lmdb|cdb|dbm):/etc/[A-Za-z0-9@_./+-]+"
 _MOUNT = r"/[A-Za-z0-9@_./+-]*"
-_DEB = r"(?:[a-z0-9][a-z0-9+.-]+=[A-Za-z0-9.+~:-]+|/var/cache/apt/archives/[a-z0-9][a-z0-9+.-]+_[A-Za-z0-9.+~%-]+\.deb)"
+# apt-get(8): a minus at the end of a word removes that package.
+_DEB = r"(?:[a-z0-9][a-z0-9+.-]*[a-z0-9]=[A-Za-z0-9.+~:-]*[A-Za-z0-9.+~]|/var/cache/apt/archives/[a-z0-9][a-z0-9+.-]+_[A-Za-z0-9.+~%-]+_[a-z0-9-]+\.deb)"
 _RPM = r"[A-Za-z0-9][A-Za-z0-9+._-]*-(?:\d+:)?[A-Za-z0-9.+~^_]+-[A-Za-z0-9.+~^_]+"
 _PATIENCE = r"-o Acquire::Retries=1 -o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10"
 _USER = r"[A-Za-z0-9][A-Za-z0-9._+@-]*"
@@ -37,7 +38,7 @@ ALLOWED = tuple(re.compile(line) for line in (
     rf"apt-get -q -y {_PATIENCE} update",
     # Exact versions, nothing removed, every configuration file kept; check_command looks at the names.
     rf"apt-get -q -y {_PATIENCE} -o Dpkg::Use-Pty=0 -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold --no-remove --no-install-recommends"
-    rf"(?: --(?:reinstall|only-upgrade|allow-downgrades))? --(?:download-only|no-download) install(?: {_DEB})+",
+    rf"(?: --(?:reinstall|only-upgrade|allow-downgrades))?(?: --download-only)? install(?: {_DEB})+",
     r"dnf -q -y --refresh makecache",
     rf"dnf -q -y --setopt=install_weak_deps=False (?:upgrade|reinstall|downgrade|install)(?: {_RPM})+",
 ))

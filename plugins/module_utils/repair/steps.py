@@ -58,7 +58,7 @@ class Command:
         if ran.missing or ran.rc not in self.ok:
             said = "it is not installed" if ran.missing else f"no end within {self.timeout:g} s" if ran.timed_out else \
                 f"exit status {ran.rc}: {clean(' '.join(clean_lines(ran.err or ran.out, 5)))}"
-            raise StepFailed(f"{self.does()}: {said}")
+            raise StepFailed(f"{clean(' '.join(self.argv), 120)}: {said}")
         return ran
 
     def diff(self) -> dict | None:
@@ -280,7 +280,7 @@ def take(remedy, dry: bool, records: list) -> None:
             except harmless.Harmful as problem:
                 raise Refused(f"{step.does()}: {problem}") from None
             content = getattr(step, "content", None)
-            record = {"does": clean(step.does(), _MOST_COMMAND), "because": clean(step.because), "undo": clean(step.undo), "path": getattr(step, "path", None),
+            record = {"does": clean(step.does(), _MOST_COMMAND), "because": clean(step.because), "undo": clean(step.undo, 2000), "path": getattr(step, "path", None),
                       "mark": hashlib.sha256(content).hexdigest()[:16] if content is not None else None, "taken": not dry, "rc": None, "said": [],
                       "seconds": 0.0, "diff": step.diff()}
             records.append(record)

@@ -129,6 +129,14 @@ def test_only_newer_versions_of_installed_packages_are_pending(monkeypatch, tmp_
     assert pending == [{"package": "postfix", "installed": "3.7.11-0+deb12u1", "candidate": "3.7.12-0+deb12u1"}] and epoch == int(path.stat().st_mtime)
 
 
+def test_of_several_security_archives_the_highest_version_counts(monkeypatch, tmp_path):
+    for name, version in (("a_security_Packages", "3.7.12-0+deb12u1"), ("b-security_Packages", "3.7.11-0+deb12u1")):
+        (tmp_path / name).write_text(f"Package: postfix\nVersion: {version}\n")
+    monkeypatch.setattr(packages.glob, "glob", lambda pattern: [str(path) for path in tmp_path.iterdir()])
+    pending, _epoch = packages._security(Context(), [Package("postfix", "3.7.11-0+deb12u1", "install", "installed")])
+    assert [entry["candidate"] for entry in pending] == ["3.7.12-0+deb12u1"]
+
+
 def test_without_lists_pending_updates_are_not_visible(monkeypatch):
     monkeypatch.setattr(packages.glob, "glob", lambda pattern: [])
     context = Context()
@@ -176,6 +184,21 @@ def test_files_that_nobody_touched_since_they_were_unpacked_are_not_read(package
     os.utime(root / "info" / "postfix.list", (time.time() + 3600, time.time() + 3600))
     monkeypatch.setattr(_dpkg, "md5_of", lambda path: pytest.fail(f"{path} was read"))
     assert _verify(known) == []
+
+
+def test_a_file_that_is_put_aside_is_compared_where_it_lies(package):
+    known, root = package
+    aside = f"{root}/sbin/smtpd.real"
+    (root / "sbin" / "smtpd").rename(aside)
+    (root / "sbin" / "smtpd").write_text("a wrapper")
+    diversions = f"{root}/sbin/smtpd\n{aside}\n:\n/bin/sh\n/bin/sh.distrib\ndash\n"
+
+    def read(path, most):
+        return diversions if path == "/var/lib/dpkg/diversions" else Context().read(path, most)
+    assert _dpkg.verify(known, read, time.monotonic() + 5) == []
+    os.unlink(aside)
+    assert _dpkg.verify(known, read, time.monotonic() + 5) == [(aside, "missing")]
+    assert _dpkg.parse_diversions("/a\n/b\n") == {}
 
 
 def test_comparing_files_ends_in_time(package):

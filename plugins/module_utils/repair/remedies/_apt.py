@@ -14,10 +14,11 @@ from ansible_collections.mailops.outage.plugins.module_utils.host import _dpkg
 from ansible_collections.mailops.outage.plugins.module_utils.repair import harmless
 from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies._transaction import Change, Transaction, Wanted, lock_holder, process_name
 from ansible_collections.mailops.outage.plugins.module_utils.repair.steps import Command, Refused
-from ansible_collections.mailops.outage.plugins.module_utils.text import clean, clean_lines
+from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 ARCHIVES = "/var/cache/apt/archives"
 LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", f"{ARCHIVES}/lock", "/var/lib/apt/lists/lock")
+JOURNAL = "/var/lib/dpkg/updates"
 ENVIRONMENT = tuple(harmless.ENVIRONMENT.items())
 # An archive that is out of reach must be known soon: apt-get's own patience is minutes.
 _PATIENCE = ("-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=10", "-o", "Acquire::https::Timeout=10")
@@ -90,9 +91,18 @@ def damaged(context, known: dict, until: float) -> dict:
     return found
 
 
+def cut_short() -> bool:
+    """Whether dpkg was killed before it had written its state; apt-get then does nothing until ``dpkg --configure -a`` has run."""
+    try:
+        return any(name.isdigit() for name in os.listdir(JOURNAL))
+    except OSError:
+        return False
+
+
 def interrupted(context) -> dict:
     """``{package: state}`` that ``dpkg --configure -a`` brings to an end."""
-    return {package.plain: package.state for package in _dpkg.broken(_known(context)) if package.status in _NOT_CONFIGURED}
+    found = {package.plain: package.state for package in _dpkg.broken(_known(context)) if package.status in _NOT_CONFIGURED}
+    return found or ({"dpkg": "cut short while it worked"} if cut_short() else {})
 
 
 def finish(because: str) -> Command:
@@ -117,7 +127,7 @@ def download(verb: str, wanted: list, because: str) -> Command:
 
 
 def install(verb: str, wanted: list, because: str, undo: str = "") -> Command:
-    return Command(_install(verb, wanted, "--no-download"), because, undo=undo, timeout=_INSTALL_SECONDS, env=ENVIRONMENT)
+    return Command(_install(verb, wanted), because, undo=undo, timeout=_INSTALL_SECONDS, env=ENVIRONMENT)
 
 
 def parse_simulation(text: str) -> tuple:
@@ -145,9 +155,8 @@ def complaint(ran) -> str:
         return f"apt-get gave no answer within {_LOOK_SECONDS:g} s"
     if ran.rc == 0:
         return ""
-    lines = clean_lines(ran.err, 20) + clean_lines(ran.out, 200)
     # What cannot be satisfied stands indented between the texts.
-    errors = [line[3:] for line in lines if line.startswith("E: ")] + [line.strip() for line in lines if re.match(r"^ \S+ ?: ", line)]
+    errors = re.findall(r"^E: (.*)", ran.err, re.M) + re.findall(r"^ (\S+ : \w+: .*)", ran.out, re.M)
     return clean("; ".join(errors[:6]) or f"exit status {ran.rc}", 400)
 
 

@@ -43,6 +43,8 @@ class _Host:
     manager: object
     known: dict
     names: list
+    # In check mode what is to be finished stays unfinished.
+    finishing: bool = False
 
     def chosen(self, found) -> list:
         return [name for name in found if not self.names or name in self.names]
@@ -67,23 +69,29 @@ class _Host:
 
 
 def _auto(host):
-    yield from _finish(host)
+    if (yield from _finish(host)):
+        host = host.again()
     yield from _reinstall(host)
     yield from _install(host)
 
 
 def _finish(host):
-    """What an interrupted run left unconfigured. It cannot be done by halves, so that other software's packages are finished with it."""
+    """What an interrupted run left unconfigured. It cannot be done by halves, so that other software's packages are finished with it.
+
+    Returns whether it was really done.
+    """
     manager, context = host.manager, host.context
     due = manager.interrupted(context)
-    if not host.chosen(due):
-        return
+    if not due:
+        return False
     halves = [name for name in manager.damaged(context, host.known, time.monotonic()) if not packages.concerns_mail(name)]
     if halves:
         raise Refused(f"{', '.join(halves)} is half-installed and no mail software: a person reinstalls it before the rest can be finished.")
     _refuse_busy(host)
     _refuse_full({"/var/lib/dpkg": 0, "/usr": 0, "/etc": 0})
-    yield manager.finish("an interrupted run left " + _listed(f"{name} {state}" for name, state in due.items()))
+    host.finishing = True
+    ran = yield manager.finish("an interrupted run left " + _listed(f"{name} {state}" for name, state in due.items()))
+    return bool(ran.seconds)
 
 
 def _reinstall(host):
@@ -95,9 +103,7 @@ def _reinstall(host):
         if lost:
             raise Refused(f"{_listed(lost)} is configuration, which a reinstallation leaves as it is; bring it back with rollback_config.")
         return
-    versions = host.manager.installed(host.context)
-    because = _listed(f"{name}: {', '.join(wrong[:3])}" for name, wrong in damaged.items())
-    really = yield from _change(host, "reinstall", {name: versions[name] for name in damaged}, because)
+    really = yield from _reinstalled(host, damaged)
     if really:
         again = host.again()
         still = again.manager.damaged(again.context, again.known, time.monotonic() + _LIBRARIES_SECONDS)
@@ -105,6 +111,26 @@ def _reinstall(host):
         if still:
             raise Refused(f"Reinstalled, and still not as packaged: {_listed(f'{name}: {wrong[0]}' for name, wrong in still.items())}. "
                           "Look for a diversion or an override (dpkg-divert --list, dpkg-statoverride --list).")
+
+
+def _reinstalled(host, damaged: dict):
+    """All at once, so that services restart once; where that cannot be, whichever can. Returns whether it was really done."""
+    versions = host.manager.installed(host.context)
+    try:
+        because = _listed(f"{name}: {', '.join(wrong[:3])}" for name, wrong in damaged.items())
+        return (yield from _change(host, "reinstall", {name: versions[name] for name in damaged}, because))
+    except Refused:
+        if len(damaged) == 1:
+            raise
+    refusals = []
+    for name in damaged:
+        try:
+            yield from _change(host, "reinstall", {name: versions[name]}, f"{name}: {', '.join(damaged[name][:3])}")
+        except Refused as problem:
+            refusals.append(f"{name}: {problem}")
+    if refusals:
+        raise Refused(" ".join(refusals))
+    return True
 
 
 def _unsupported(context) -> list:
@@ -147,7 +173,7 @@ def _way_back(host, former: dict) -> str:
     lost = [entry.name for entry in wanted if not entry.path and entry.version not in host.manager.offered(host.context, entry.name)]
     if lost:
         return f"None: neither the archive nor the cache holds the present version of {', '.join(lost)}"
-    return host.manager.install("downgrade", wanted, "").does().replace(" --no-download", "")
+    return host.manager.install("downgrade", wanted, "").does()
 
 
 def _step_back(host):
@@ -158,7 +184,7 @@ def _step_back(host):
     versions = host.manager.installed(host.context)
     back = {name: version for name, version in ((name, host.manager.former(host.context, host.known, name)) for name in host.names) if version}
     wanted = [Wanted(name, versions[name]) for name in back]
-    undo = host.manager.install("upgrade", wanted, "").does().replace(" --no-download", "") if wanted else ""
+    undo = host.manager.install("upgrade", wanted, "").does() if wanted else ""
     yield from _change(host, "downgrade", back, "the version before the upgrade: " + _listed(f"{name} {versions[name]} -> {back[name]}" for name in back), undo)
 
 
@@ -171,6 +197,8 @@ def _change(host, verb: str, versions: dict, because: str, undo: str = ""):
     if on_hold:
         raise Refused(f"{', '.join(on_hold)} is on hold: an administrator keeps that version. Take the hold back (apt-mark unhold, dnf versionlock delete), "
                       "or name only the other packages.")
+    if manager.cut_short() and not host.finishing:
+        raise Refused("The package manager was cut short and has to finish first (apply_patches_action: finish).")
     if verb in ("upgrade", "downgrade"):
         kept = manager.replaced_config(context, host.known, sorted(versions))
         if kept:
@@ -221,7 +249,7 @@ def _check(host, verb: str, wanted: list):
     transaction = host.manager.simulate(host.context, verb, wanted)
     names = {entry.name: entry.version for entry in wanted}
     if transaction.removed:
-        raise Refused(f"It would remove {_listed(transaction.removed)}.")
+        raise Refused(f"It would remove {_listed(transaction.removed)}." + (" Name these, too, when they were upgraded along." if verb == "downgrade" else ""))
     if transaction.complaint:
         raise Refused(f"The package manager would not do it: {transaction.complaint}")
     extra = [change for change in transaction.changes if change.name not in names and not (verb == "install" and not change.before)]
