@@ -50,6 +50,7 @@ lab-tests: $(DEV)/.digest ## integration and gym on lab hosts
 	@PATH="$(CURDIR)/$(DEVBIN):$$PATH" .ci/test integration gym
 
 bench: $(DEV)/.digest ## the benchmarks, as ratios, into reports/bench.json
+	@PACKAGES=tests/bench/packages.txt .ci/setup $(DEV) requirements-dev.txt
 	@PATH="$(CURDIR)/$(DEVBIN):$$PATH" python tests/bench/run
 
 build: setup ## the installable collection, mailops-outage-VERSION.tar.gz

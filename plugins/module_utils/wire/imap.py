@@ -42,13 +42,15 @@ def parse_folder(line: bytes, literals: list[bytes]) -> tuple[list[str], str, by
 
 
 class Imap(Session):
-    """One IMAP session. ``exists`` is the number of messages in the open mailbox as the server last said it."""
+    """One IMAP session. ``exists`` is the number of messages in the open mailbox as the server last said it; ``grown`` becomes true when messages are
+    added, and is the caller's to make false."""
 
     def __init__(self, stream):
         super().__init__(stream)
         self._number = 0
         self._literals: list[list[bytes]] = []
         self.exists = 0
+        self.grown = False
 
     def command(self, line: bytes, *continuations: bytes) -> tuple[Answer, str, str, list[bytes]]:
         """Send one command, answering each ``+`` with the next of ``continuations``.
@@ -195,9 +197,9 @@ class Imap(Session):
         self._number += 1
         tag = b"a%d " % self._number
         self.send(tag + b"IDLE")
-        waiting = grown = False
+        waiting = self.grown = False
         try:
-            while not (waiting and grown):
+            while not (waiting and self.grown):
                 response, _literals = read_literals(self.stream, MOST_LITERAL)
                 if response[:1] == b"+":
                     waiting = True
@@ -206,7 +208,7 @@ class Imap(Session):
                     raise self.answer(response).stop("reject")
                 elif response[2:6].upper() == b"BYE ":
                     raise self.answer(response).stop("closed")
-                grown = self._count(response) or grown
+                self._count(response)
         except Stopped as stop:
             if stop.outcome not in ("timeout", "silent") or not waiting:
                 raise
@@ -219,14 +221,14 @@ class Imap(Session):
                 return self.answer(response)
         raise self.answer(response).stop("garbage")
 
-    def _count(self, response: bytes) -> bool:
-        """Keep ``exists`` up to date; whether messages were added."""
-        before, found = self.exists, _EXISTS.match(response)
+    def _count(self, response: bytes) -> None:
+        """Keep ``exists`` and ``grown`` up to date."""
+        found = _EXISTS.match(response)
         if found:
-            self.exists = int(found.group(1))
+            before, self.exists = self.exists, int(found.group(1))
+            self.grown = self.grown or self.exists > before
         elif response[:2] == b"* " and response[-8:].upper() == b" EXPUNGE" and self.exists:
             self.exists -= 1
-        return self.exists > before
 
     def quit(self) -> None:
         self.command(b"LOGOUT")

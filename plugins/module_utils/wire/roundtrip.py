@@ -10,6 +10,7 @@ import queue
 import re
 import threading
 import time
+from contextlib import ExitStack, contextmanager
 
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 from ansible_collections.mailops.outage.plugins.module_utils.wire import message, received
@@ -34,6 +35,9 @@ _RESERVE, _FAREWELL = 2.0, 1.0
 _MOST_ATTEMPTS = 20
 # IMAP sessions in one account: Dovecot lets in 10 from one address (mail_max_userip_connections).
 _MOST_SESSIONS = 5
+# Sessions on one server. As packaged, Dovecot has 100 under TLS for everybody (imap-login, process_limit), Postfix lets in 50 from one client
+# (smtpd_client_connection_count_limit), Exim 20 in all (smtp_accept_max): users need the rest.
+_MOST_READING, _MOST_SENDING = 40, 10
 # dot-atom of RFC 5322 section 3.2.3, and a domain or an address literal.
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[A-Za-z0-9:.]+\])")
 _RUN = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -182,10 +186,26 @@ class _Shared:
     def __init__(self, pairs, options):
         self.pace = Pace(options["per_minute"])
         self.senders = {pair["sender"] for pair in pairs}
-        self.turns = {_account(pair["mailbox"]): threading.BoundedSemaphore(_MOST_SESSIONS if pair["mailbox"]["protocol"] in ("imap", "imaps") else 1)
-                      for pair in pairs}
+        self._turns = {}
+        for pair in pairs:
+            mailbox = pair["mailbox"]
+            self._turns[_account(mailbox)] = threading.BoundedSemaphore(1 if _is_pop3(mailbox) else _MOST_SESSIONS)
+            self._turns[_id(mailbox)] = threading.BoundedSemaphore(_MOST_READING)
+            self._turns[_id(pair["through"])] = threading.BoundedSemaphore(_MOST_SENDING)
         self._lock = threading.Lock()
         self._swept = set()
+
+    @contextmanager
+    def turn(self, until, *places):
+        """Hold a place among the sessions of an account or on a server. Stopped ``not_tried`` when none is free before ``until`` (monotonic)."""
+        with ExitStack() as held:
+            for place in places:
+                free = self._turns[place].acquire(timeout=max(0.0, until - time.monotonic()))
+                if free:
+                    held.callback(self._turns[place].release)
+                if not free or time.monotonic() >= until:
+                    raise Stopped("pace", "not_tried", "other pairs used this mailbox or server until the time was over")
+            yield
 
     def sweeps(self, account) -> bool:
         """Whether the caller is the first of this mailbox, who clears it of left-overs."""
@@ -228,16 +248,12 @@ class _Leg:
 
     def _go(self):
         mailbox = self.pair["mailbox"]
-        turn = self.shared.turns[_account(mailbox)]
-        if mailbox["protocol"] in ("pop3", "pop3s"):
-            self._with_box(Pop3Box(self._visit_mailbox, turn, self.options["poll"]))
+        places = _account(mailbox), _id(mailbox)
+        if _is_pop3(mailbox):
+            self._with_box(Pop3Box(self._visit_mailbox, lambda: self.shared.turn(self.until, *places), self.options["poll"]))
             return
-        if not turn.acquire(timeout=max(0.0, self._left())):
-            raise Stopped("login", "not_tried", "other pairs used this mailbox until the time was over")
-        try:
+        with self.shared.turn(time.monotonic() + self._left(), *places):
             self._with_box(ImapBox(self._visit_mailbox, mailbox["junk"], self.options["poll"]))
-        finally:
-            turn.release()
 
     def _with_box(self, box):
         problem = None
@@ -272,7 +288,7 @@ class _Leg:
             self.shared.pace.take(time.monotonic() + self._left())
             self.seen["attempts"] += 1
             try:
-                with self._visit("sending", self.seen["steps"]) as visit:
+                with self.shared.turn(time.monotonic() + self._left(), _id(self.pair["through"])), self._visit("sending", self.seen["steps"]) as visit:
                     self._transact(visit)
                 break
             except Stopped as stop:
@@ -396,6 +412,10 @@ def _iso(epoch):
 
 def _id(target):
     return f"{target['name']}:{target['port']}/{target['protocol']}"
+
+
+def _is_pop3(mailbox):
+    return mailbox["protocol"] in ("pop3", "pop3s")
 
 
 def _account(mailbox):

@@ -36,6 +36,39 @@ def test_an_imap_status_has_a_condition_and_a_code(text, parsed):
     assert imap.parse_status(text) == parsed
 
 
+class Lines:
+    """A stream that says these lines, whatever it is sent."""
+
+    def __init__(self, *lines):
+        self._lines = list(lines)
+
+    def recv_line(self):
+        return self._lines.pop(0)
+
+    def send(self, data):
+        pass
+
+    @staticmethod
+    def shown(data):
+        return data
+
+
+@pytest.mark.parametrize("said, exists, grown", [
+    ([], 3, False),
+    ([b"* 3 EXISTS"], 3, False),
+    ([b"* 4 EXISTS", b"* 1 RECENT"], 4, True),
+    ([b"* 2 EXPUNGE"], 2, False),
+    ([b"* 2 EXPUNGE", b"* 3 EXISTS"], 3, True),
+    ([b"* 4 EXISTS", b"* 1 EXPUNGE"], 3, True),
+])
+def test_new_mail_is_told_from_what_is_deleted(said, exists, grown):
+    opened = imap.Imap(Lines(b"* 3 EXISTS", b"a1 OK done", *said, b"a2 OK done"))
+    opened.select()
+    opened.grown = False
+    opened.ask(b"NOOP")
+    assert (opened.exists, opened.grown) == (exists, grown)
+
+
 @pytest.mark.parametrize("text", [b"", b"OKAY", b"3 EXISTS", b"+OK Dovecot ready."])
 def test_another_text_is_no_imap_status(text):
     with pytest.raises(ValueError):

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import fake_mail
 import pytest
-from ansible_collections.mailops.outage.plugins.module_utils.wire import message, roundtrip
+from ansible_collections.mailops.outage.plugins.module_utils.wire import mailbox, message, roundtrip
 from ansible_collections.mailops.outage.plugins.module_utils.wire.imap import parse_folder
 from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import BadRequest
 from ansible_collections.mailops.outage.plugins.module_utils.wire.transport import Stopped
@@ -82,8 +82,15 @@ def test_mail_that_comes_while_waiting_is_seen(store, protocol, box):
     assert trip(smtp(store), box(store), protocol)["ok"]
 
 
-def test_idle_is_used_where_it_is_offered(store):
+def test_new_mail_is_asked_for_at_first(store):
     store.deliver = lambda raw: threading.Timer(0.2, store.put, [raw]).start()
+    leg = trip(smtp(store), imap(store), poll=5.0)
+    assert leg["ok"] and b"NOOP" in store.commands and b"IDLE" not in store.commands
+
+
+def test_idle_is_used_where_it_is_offered_when_mail_takes_longer(store, monkeypatch):
+    monkeypatch.setattr(mailbox, "_BRISK", 0.1)
+    store.deliver = lambda raw: threading.Timer(0.3, store.put, [raw]).start()
     leg = trip(smtp(store), imap(store), poll=5.0)
     assert leg["ok"] and b"IDLE" in store.commands
 
@@ -189,8 +196,10 @@ def test_nothing_is_sent_to_a_mailbox_that_cannot_be_opened(store, at):
     assert left_of(store) == [b"keep me\r\n"]
 
 
-@pytest.mark.parametrize("at", ["UID FETCH", "IDLE", "UID SEARCH", "UID STORE", "UID EXPUNGE"])
-def test_a_mailbox_that_hangs_up_at_any_point_harms_nothing(store, at):
+@pytest.mark.parametrize("at", ["UID FETCH", "NOOP", "IDLE", "UID SEARCH", "UID STORE", "UID EXPUNGE"])
+def test_a_mailbox_that_hangs_up_at_any_point_harms_nothing(store, at, monkeypatch):
+    monkeypatch.setattr(mailbox, "_BRISK", 0.1)
+    store.deliver = lambda raw: threading.Timer(0.2, store.put, [raw]).start()
     leg = trip(smtp(store), imap(store, drop_at=at))
     assert b"keep me\r\n" in left_of(store)
     assert leg["outcome"] in ("ok", "closed")
@@ -338,6 +347,42 @@ def test_several_pairs_share_a_mailbox_and_keep_apart(store, protocol, box):
         legs = roundtrip.run(pairs, dict(FAST, arrival=3.0))
     assert [leg["outcome"] for leg in legs] == ["ok"] * 8
     assert left_of(store) == [b"keep me\r\n"]
+
+
+@pytest.mark.parametrize("protocol, box", BOXES)
+def test_a_server_keeps_places_for_its_users(store, protocol, box, monkeypatch):
+    now, most, lock = {"mailbox": 0, "sending": 0}, {"mailbox": 0, "sending": 0}, threading.Lock()
+
+    class Counted(roundtrip._Seen):
+        def __enter__(self):
+            with lock:
+                now[self._of] += 1
+                most[self._of] = max(most[self._of], now[self._of])
+            return super().__enter__()
+
+        def __exit__(self, *problem):
+            with lock:
+                now[self._of] -= 1
+            return super().__exit__(*problem)
+    monkeypatch.setattr(roundtrip, "_Seen", Counted)
+    monkeypatch.setattr(roundtrip, "_MOST_READING", 3)
+    monkeypatch.setattr(roundtrip, "_MOST_SENDING", 2)
+    with ScriptedServer(smtp(store)) as out, ScriptedServer(box(store)) as server:
+        pairs = [dict(pair_of(out.port, server.port, protocol), name=str(n), sender=f"alice{n}@example.test") for n in range(10)]
+        for n, pair in enumerate(pairs):
+            pair["mailbox"] = dict(pair["mailbox"], login={"username": f"bob{n}", "password": PASSWORD})
+        legs = roundtrip.run(pairs, dict(FAST, arrival=3.0))
+    assert [leg["outcome"] for leg in legs] == ["ok"] * 10
+    assert most["mailbox"] <= 3 and most["sending"] <= 2
+
+
+def test_who_gets_no_place_in_time_sends_nothing(store, monkeypatch):
+    monkeypatch.setattr(roundtrip, "_MOST_READING", 1)
+    store.deliver = lambda raw: None
+    with ScriptedServer(smtp(store)) as out, ScriptedServer(imap(store)) as box:
+        pairs = [dict(pair_of(out.port, box.port), name=str(n), sender=f"alice{n}@example.test") for n in range(2)]
+        legs = roundtrip.run(pairs, dict(FAST, arrival=3.0, overall=0.5))
+    assert sorted((leg["outcome"] == "not_tried", leg["sent"]) for leg in legs) == [(False, True), (True, False)]
 
 
 def test_no_more_messages_a_minute_than_allowed(store):
