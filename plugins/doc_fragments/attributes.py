@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What the modules of this collection that only look have in common."""
+    """What modules of this collection have in common: those that only look, that work on a run's folder, that know the estate, that are mail clients."""
 
     DOCUMENTATION = r"""
 options: {}
@@ -44,6 +44,45 @@ options:
     description: The name by which mail programs read with IMAP.
     type: str
     default: ""
+  ca_file:
+    description: Trust the authorities in this PEM file instead of those of the system.
+    type: path
+"""
+
+    CLIENT = r"""
+requirements:
+  - paramiko >= 3.4 where the module runs, only for O(hop)
+options:
+  hop:
+    description:
+      - Connect through this SSH server (C(direct-tcpip), as C(ssh -W) does). It needs to allow TCP forwarding, and nothing else. Names are resolved there.
+      - The host key must be known already. An unknown or changed key is never accepted, and reported as outcome C(untrusted) at step C(vantage).
+    type: dict
+    suboptions:
+      host:
+        description: Name or address of the SSH server.
+        type: str
+        required: true
+      port:
+        description: Its port.
+        type: int
+        default: 22
+      user:
+        description: The user to log in as. The default is the user that the module runs as.
+        type: str
+      private_key_file:
+        description: The private key. Without it the SSH agent and the user's own keys are tried.
+        type: path
+      known_hosts_file:
+        description: The known host keys. The default is the user's own file.
+        type: path
+      timeout:
+        description: Seconds for connecting and logging in to the SSH server.
+        type: float
+        default: 10
+  helo:
+    description: The name to greet SMTP and LMTP servers with. The default is the fully-qualified name of the machine.
+    type: str
   ca_file:
     description: Trust the authorities in this PEM file instead of those of the system.
     type: path

@@ -21,8 +21,7 @@ author:
   - mailops.outage contributors (@mailops)
 extends_documentation_fragment:
   - mailops.outage.attributes
-requirements:
-  - paramiko >= 3.4 where the module runs, only for O(hop)
+  - mailops.outage.attributes.client
 attributes:
   platform:
     support: full
@@ -112,42 +111,9 @@ options:
             description: An address of a domain that the server is not responsible for.
             type: str
             required: true
-  hop:
-    description:
-      - Connect through this SSH server (C(direct-tcpip), as C(ssh -W) does). It needs to allow TCP forwarding, and nothing else. Names are resolved there.
-      - The host key must be known already. An unknown or changed key is never accepted, and reported as outcome C(untrusted) at step C(vantage).
-    type: dict
-    suboptions:
-      host:
-        description: Name or address of the SSH server.
-        type: str
-        required: true
-      port:
-        description: Its port.
-        type: int
-        default: 22
-      user:
-        description: The user to log in as. The default is the user that the module runs as.
-        type: str
-      private_key_file:
-        description: The private key. Without it the SSH agent and the user's own keys are tried.
-        type: path
-      known_hosts_file:
-        description: The known host keys. The default is the user's own file.
-        type: path
-      timeout:
-        description: Seconds for connecting and logging in to the SSH server.
-        type: float
-        default: 10
   vantage:
     description: What to call the place that is probed from. The default is the host of O(hop), else the name of the machine.
     type: str
-  helo:
-    description: The name to greet SMTP and LMTP servers with. The default is the fully-qualified name of the machine.
-    type: str
-  ca_file:
-    description: Trust the authorities in this PEM file instead of those of the system.
-    type: path
   connect_timeout:
     description: Seconds for a TCP connection.
     type: float
@@ -504,43 +470,22 @@ endpoints:
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib  # noqa: E402
 
+from ansible_collections.mailops.outage.plugins.module_utils.wire import client  # noqa: E402
 from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import PORTS, BadRequest, probe_all  # noqa: E402
 
-_LOGIN = {
-    "username": {"type": "str", "required": True},
-    "password": {"type": "str", "required": True, "no_log": True},
-    "mechanism": {"type": "str", "choices": ["PLAIN", "LOGIN"]},
-    "unverified": {"type": "bool", "default": False},
-}
 _ENDPOINT = {
-    "name": {"type": "str", "required": True},
-    "address": {"type": "str"},
-    "protocol": {"type": "str", "choices": list(PORTS)},
-    "port": {"type": "int"},
-    "starttls": {"type": "str", "choices": ["auto", "required", "never"], "default": "auto"},
-    "login": {"type": "dict", "options": _LOGIN},
+    **client.server(PORTS, ("PLAIN", "LOGIN")),
     "sender": {"type": "str", "default": ""},
     "recipients": {"type": "list", "elements": "str", "default": []},
     "relay_check": {"type": "dict", "options": {"sender": {"type": "str", "default": ""}, "recipient": {"type": "str", "required": True}}},
-}
-_HOP = {
-    "host": {"type": "str", "required": True},
-    "port": {"type": "int", "default": 22},
-    "user": {"type": "str"},
-    "private_key_file": {"type": "path"},
-    "known_hosts_file": {"type": "path"},
-    "timeout": {"type": "float", "default": 10},
 }
 
 
 def options_of(params):
     """The module's parameters as the options of ``probe_all``."""
-    hop = params["hop"] and dict(params["hop"])
-    if hop:
-        hop["seconds"] = hop.pop("timeout")
     return {
-        "hop": hop, "vantage": params["vantage"], "helo": params["helo"], "ca_file": params["ca_file"], "connect": params["connect_timeout"],
-        "step": params["step_timeout"], "total": params["probe_timeout"], "overall": params["timeout"],
+        **client.settings(params), "vantage": params["vantage"], "connect": params["connect_timeout"], "step": params["step_timeout"],
+        "total": params["probe_timeout"], "overall": params["timeout"],
     }
 
 
@@ -548,10 +493,8 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "endpoints": {"type": "list", "elements": "dict", "required": True, "options": _ENDPOINT, "required_one_of": [("protocol", "port")]},
-            "hop": {"type": "dict", "options": _HOP},
+            **client.OPTIONS,
             "vantage": {"type": "str"},
-            "helo": {"type": "str"},
-            "ca_file": {"type": "path"},
             "connect_timeout": {"type": "float", "default": 5},
             "step_timeout": {"type": "float", "default": 10},
             "probe_timeout": {"type": "float", "default": 20},

@@ -24,8 +24,8 @@ description:
   - Runs on the controller or on any host with Python. With O(hop) the connections are made by the SSH server of a vantage point that needs no Python.
 author:
   - mailops.outage contributors (@mailops)
-requirements:
-  - paramiko >= 3.4 where the module runs, only for O(hop)
+extends_documentation_fragment:
+  - mailops.outage.attributes.client
 attributes:
   check_mode:
     support: full
@@ -65,7 +65,7 @@ options:
         type: dict
         required: true
         suboptions:
-          name:
+          name: &name
             description:
               - The name that clients use. The certificate is judged against it. An IP address is allowed.
             type: str
@@ -83,7 +83,7 @@ options:
             description:
               - The TCP port. Follows from O(pairs[].through.protocol); one of the two is required.
             type: int
-          starttls:
+          starttls: &starttls
             description:
               - V(auto) uses STARTTLS where it is offered, and stops (outcome C(no_starttls)) where a client needs it, which is for
                 V(submission) and for a login, unless the address is loopback.
@@ -96,7 +96,7 @@ options:
               - Log in with this account before sending.
               - The password is sent under verified TLS or to a loopback address only.
             type: dict
-            suboptions:
+            suboptions: &account
               username:
                 description: The login name.
                 type: str
@@ -120,11 +120,7 @@ options:
         type: dict
         required: true
         suboptions:
-          name:
-            description:
-              - The name that clients use. The certificate is judged against it. An IP address is allowed.
-            type: str
-            required: true
+          name: *name
           address:
             description:
               - The IP address to connect to. Without it the first address of O(pairs[].mailbox.name) is taken, in the order of the system that connects.
@@ -138,71 +134,19 @@ options:
             description:
               - The TCP port. Follows from O(pairs[].mailbox.protocol); one of the two is required.
             type: int
-          starttls:
-            description:
-              - V(auto) uses STARTTLS where it is offered, and stops (outcome C(no_starttls)) where a client needs it, which is for
-                V(submission) and for a login, unless the address is loopback.
-              - V(required) needs it everywhere, V(never) does without.
-            type: str
-            choices: [auto, required, never]
-            default: auto
+          starttls: *starttls
           login:
             description:
               - The account. It is required, for nothing is sent that could not be fetched.
               - The password is sent under verified TLS or to a loopback address only.
             type: dict
-            suboptions:
-              username:
-                description: The login name.
-                type: str
-                required: true
-              password:
-                description: The password, or the access token of V(XOAUTH2). It appears in no result, also when the server repeats it.
-                type: str
-                required: true
-              mechanism:
-                description:
-                  - Use this one, offered or not. V(LOGIN) stands for C(AUTH LOGIN) of SMTP, the C(LOGIN) command of IMAP, and C(USER) and C(PASS) of POP3.
-                  - Without it C(PLAIN) is taken where offered.
-                type: str
-                choices: [PLAIN, LOGIN, XOAUTH2]
-              unverified:
-                description: Send the password also to a server whose certificate does not verify. Whoever can redirect the name can then collect it.
-                type: bool
-                default: false
+            suboptions: *account
           junk:
             description:
               - Folders where a message counts as junk (IMAP only), as the server names them. Without it they are found by their special use (RFC
                 6154) or a usual name.
             type: list
             elements: str
-  hop:
-    description:
-      - Connect through this SSH server (C(direct-tcpip), as C(ssh -W) does). It needs to allow TCP forwarding, and nothing else. Names are resolved there.
-      - The host key must be known already. An unknown or changed key is never accepted, and reported as outcome C(untrusted) at step C(vantage).
-    type: dict
-    suboptions:
-      host:
-        description: Name or address of the SSH server.
-        type: str
-        required: true
-      port:
-        description: Its port.
-        type: int
-        default: 22
-      user:
-        description: The user to log in as. The default is the user that the module runs as.
-        type: str
-      private_key_file:
-        description: The private key. Without it the SSH agent and the user's own keys are tried.
-        type: path
-      known_hosts_file:
-        description: The known host keys. The default is the user's own file.
-        type: path
-      timeout:
-        description: Seconds for connecting and logging in to the SSH server.
-        type: float
-        default: 10
   hop_for:
     description: Which connections go through O(hop), V(both) those for sending and for the mailbox, or those for V(sending) only.
     type: str
@@ -214,12 +158,6 @@ options:
   run:
     description: What to call this run in C(X-Mailops-Run). The default is the time.
     type: str
-  helo:
-    description: The name to greet SMTP and LMTP servers with. The default is the fully-qualified name of the machine.
-    type: str
-  ca_file:
-    description: Trust the authorities in this PEM file instead of those of the system.
-    type: path
   messages_per_minute:
     description: Send no more than this in any minute. V(0) is any number. What gets no turn within O(timeout) has the outcome C(rate_limited).
     type: int
@@ -661,38 +599,17 @@ legs:
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib  # noqa: E402
 
+from ansible_collections.mailops.outage.plugins.module_utils.wire import client  # noqa: E402
 from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import BadRequest  # noqa: E402
 from ansible_collections.mailops.outage.plugins.module_utils.wire.roundtrip import MECHANISMS, READING, SENDING, plan, run  # noqa: E402
 
-_LOGIN = {
-    "username": {"type": "str", "required": True},
-    "password": {"type": "str", "required": True, "no_log": True},
-    "mechanism": {"type": "str", "choices": list(MECHANISMS)},
-    "unverified": {"type": "bool", "default": False},
-}
-_HOP = {
-    "host": {"type": "str", "required": True},
-    "port": {"type": "int", "default": 22},
-    "user": {"type": "str"},
-    "private_key_file": {"type": "path"},
-    "known_hosts_file": {"type": "path"},
-    "timeout": {"type": "float", "default": 10},
-}
 _TIMES = {"connect_timeout": ("connect", 5), "step_timeout": ("step", 10), "arrival_timeout": ("arrival", 60), "late_after": ("late", 30),
           "poll_interval": ("poll", 5), "settle": ("settle", 1), "greylist_retry": ("retry", 60), "leftover_age": ("leftover_age", 3600),
           "timeout": ("overall", 120)}
 
 
 def _server(protocols, **more):
-    return {"type": "dict", "required": True, "required_one_of": [("protocol", "port")], "options": {
-        "name": {"type": "str", "required": True},
-        "address": {"type": "str"},
-        "protocol": {"type": "str", "choices": list(protocols)},
-        "port": {"type": "int"},
-        "starttls": {"type": "str", "choices": ["auto", "required", "never"], "default": "auto"},
-        "login": {"type": "dict", "options": _LOGIN},
-        **more,
-    }}
+    return {"type": "dict", "required": True, "required_one_of": [("protocol", "port")], "options": {**client.server(protocols, MECHANISMS), **more}}
 
 
 _PAIR = {
@@ -706,11 +623,8 @@ _PAIR = {
 
 def options_of(params):
     """The module's parameters as the options of ``run``."""
-    hop = params["hop"] and dict(params["hop"])
-    if hop:
-        hop["seconds"] = hop.pop("timeout")
-    options = {name: params[name] for name in ("hop_for", "vantage", "run", "helo", "ca_file")}
-    options.update({name: params[given] for given, (name, _default) in _TIMES.items()}, hop=hop, per_minute=params["messages_per_minute"])
+    options = {**client.settings(params), **{name: params[name] for name in ("hop_for", "vantage", "run")}}
+    options.update({name: params[given] for given, (name, _default) in _TIMES.items()}, per_minute=params["messages_per_minute"])
     return options
 
 
@@ -718,12 +632,10 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "pairs": {"type": "list", "elements": "dict", "required": True, "options": _PAIR},
-            "hop": {"type": "dict", "options": _HOP},
+            **client.OPTIONS,
             "hop_for": {"type": "str", "choices": ["both", "sending"], "default": "both"},
             "vantage": {"type": "str"},
             "run": {"type": "str"},
-            "helo": {"type": "str"},
-            "ca_file": {"type": "path"},
             "messages_per_minute": {"type": "int", "default": 0},
             **{given: {"type": "float", "default": default} for given, (_name, default) in _TIMES.items()},
         },

@@ -9,6 +9,7 @@ import threading
 import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.mailops.outage.plugins.doc_fragments.attributes import ModuleDocFragment
 from ansible_collections.mailops.outage.plugins.modules import mail_endpoint_info
 
 
@@ -76,7 +77,7 @@ def test_a_bad_parameter_is_one_clear_error(arguments, word):
 
 
 def test_the_documentation_names_every_option(monkeypatch):
-    documented = yaml.safe_load(mail_endpoint_info.DOCUMENTATION)["options"]
+    documented = {**yaml.safe_load(ModuleDocFragment.CLIENT)["options"], **yaml.safe_load(mail_endpoint_info.DOCUMENTATION)["options"]}
     asked = {}
 
     class Stop(Exception):
