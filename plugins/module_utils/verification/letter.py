@@ -9,15 +9,24 @@ from email.message import EmailMessage
 from email.policy import SMTP
 
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
-from ansible_collections.mailops.outage.plugins.module_utils.wire.message import field, split
+from ansible_collections.mailops.outage.plugins.module_utils.verification.authenticity import is_forged
+from ansible_collections.mailops.outage.plugins.module_utils.wire.message import field, is_whole, split, words
 from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import checked_target, settled_options
+from ansible_collections.mailops.outage.plugins.module_utils.wire.received import hop
 from ansible_collections.mailops.outage.plugins.module_utils.wire.smtp import outcome_of
 from ansible_collections.mailops.outage.plugins.module_utils.wire.visit import Visit
 
 _TOKEN = re.compile(r"mailops-signoff\.([0-9a-f]{32})@")
-_FAILS = re.compile(r"\b(?:dkim|spf|dmarc)\s*=\s*(?:hard|perm)?fail\b", re.IGNORECASE)
-# Of each answer: enough for any header, and no more of what the person quoted.
+_ADDRESS = r"[^\s<>@,;:\"()]+@[^\s<>@,;:\"()]+"
+# One author, with or without a name before the address. What is in quotes and comments is gone by then.
+_AUTHOR = re.compile(rf"(?:(?P<name>[^<>,;:]*)<\s*(?P<address>{_ADDRESS})\s*>|(?P<bare>{_ADDRESS}))\s*")
+_QUOTED, _COMMENT = re.compile(r'"(?:[^"\\]|\\.)*"'), re.compile(r"\([^()]*\)")
+# Of old vacation programs that know no Auto-Submitted; nobody who presses the button for an answer begins a subject so.
+_AWAY = re.compile(r"(automatic reply|automatisch(e)? antwoord|auto(matic)?[- ]?(reply|response)|out of (the )?office|afwezig(heid)?|auto):", re.IGNORECASE)
+_OF_MACHINES = ("List-Id", "X-Autoreply", "X-Autorespond", "X-AutoReply-From", "X-Mail-Autoreply", "X-FC-MachineGenerated")
+# Of each answer: enough for any header, and nothing of what the person wrote.
 _MOST_BYTES = 65536
+_MOST_ANSWERS = 50
 _SESSION_SECONDS = 60
 _TEXT = """\
 Hello {name},
@@ -33,8 +42,13 @@ verzenden, en geldt als uw bevestiging dat e-mail werkt.
 
 
 def request(verifier: dict, digest: str, seconds: float, now: float) -> dict:
-    """What is remembered of one question: ``{name, address, token, digest, expires_epoch}``."""
-    return {"name": verifier["name"], "address": verifier["address"], "token": secrets.token_hex(16), "digest": digest, "expires_epoch": now + seconds}
+    """What is remembered of one question: ``{name, address, token, digest, expires_epoch}``. ValueError for whom no answer could ever count."""
+    name, address = clean(verifier["name"], 100), verifier["address"].strip()
+    if not name:
+        raise ValueError("a verifier needs a name")
+    if not re.fullmatch(_ADDRESS, address):
+        raise ValueError("that is no mail address")
+    return {"name": name, "address": address, "token": secrets.token_hex(16), "digest": digest, "expires_epoch": now + seconds}
 
 
 def compose(asked: dict, sender: str, run_id: str, now: float) -> bytes:
@@ -46,47 +60,70 @@ def compose(asked: dict, sender: str, run_id: str, now: float) -> bytes:
     letter["Message-ID"] = f"<mailops-signoff.{asked['token']}@{sender.rpartition('@')[2]}>"
     letter["Subject"] = "Please answer: does mail work again? / Graag antwoorden: werkt e-mail weer?"
     letter["Auto-Submitted"] = "auto-generated"
+    # Exchange goes by a field of its own.
+    letter["X-Auto-Response-Suppress"] = "OOF, AutoReply"
     letter.set_content(_TEXT.format(name=clean(asked["name"], 100), run=run_id))
     return letter.as_bytes()
 
 
-def judge(raw: bytes, requests: list, now: float) -> tuple:
-    """``(request, "")`` of an answer that counts, else ``(None, why not)``.
+def mailbox(address: str) -> str:
+    """What two spellings of one address have in common: case, and the detail of subaddressing (``anna+work@``, RFC 5233)."""
+    local, _at, domain = address.lower().rpartition("@")
+    return f"{local.partition('+')[0] or local}@{domain}"
 
-    It carries the token of a question, comes from the person who was asked, was written by no machine, does not fail
-    our server's own authentication checks, and came in before the question expired.
+
+def judge(raw: bytes, requests: list, now: float, own_domain: str = "") -> tuple:
+    """``(request, "")`` of an answer that counts, else ``(None, why not)``. ``own_domain`` is that of the mailbox it came to.
+
+    It carries the token of a question, comes from the person who was asked and from nobody else, was written by no machine, is not forged by
+    our server's own findings, and came in before the question expired.
     """
+    if not is_whole(raw):
+        return None, "its header is too long to be judged"
     fields, _body = split(raw)
-    token = _TOKEN.search(field(fields, "In-Reply-To") + " " + field(fields, "References"))
-    asked = next((item for item in requests if token and item["token"] == token.group(1)), None)
+    answered = " ".join(words(value) for wanted in ("in-reply-to", "references") for name, value in fields if name.lower() == wanted)
+    asked = next((item for token in _TOKEN.findall(answered) for item in requests if item["token"] == token), None)
     if asked is None:
         return None, "it answers no question of this verification"
-    senders = [email.utils.parseaddr(value)[1].lower() for name, value in fields if name.lower() == "from"]
-    if senders != [asked["address"].lower()]:
-        return None, f"the question was put to {asked['address']}, and {clean(', '.join(senders) or 'nobody', 200)} answers"
+    senders = [value for name, value in fields if name.lower() == "from"]
+    author = _author(senders[0]) if len(senders) == 1 else ""
+    if not author or mailbox(author) != mailbox(asked["address"]):
+        return None, f"the question was put to {asked['address']}, and {clean(author or ', '.join(senders) or 'nobody', 200)} answers"
     if _automatic(fields):
         return None, "a machine wrote it"
-    if _FAILS.search(field(fields, "Authentication-Results")):
+    if is_forged(fields, author, own_domain):
         return None, "it fails the authentication of its sender"
     if _arrived(fields, now) > asked["expires_epoch"]:
         return None, "it came too late"
     return asked, ""
 
 
+def _author(value: str) -> str:
+    """The one address of a From field; empty when it names several, or could be read in two ways."""
+    text = _QUOTED.sub(" ", value)
+    for _depth in range(3):
+        text = _COMMENT.sub(" ", text)
+    found = _AUTHOR.fullmatch(text.strip())
+    if not found:
+        return ""
+    address = found["address"] or found["bare"]
+    return address if "@" not in (found["name"] or "") or found["name"].strip().lower() == address.lower() else ""
+
+
 def _automatic(fields: list) -> bool:
+    said = [_COMMENT.sub("", value).partition(";")[0].strip().lower() for name, value in fields if name.lower() == "auto-submitted"]
+    ranks = {value.strip().lower() for name, value in fields if name.lower() == "precedence"}
     return bool(
-        field(fields, "Auto-Submitted").lower().partition(";")[0].strip() not in ("", "no")
-        or field(fields, "Precedence").lower() in ("bulk", "junk", "list", "auto_reply")
-        or field(fields, "List-Id") or field(fields, "X-Autoreply") or field(fields, "Return-Path").strip() == "<>"
-        or field(fields, "Content-Type").lower().startswith("multipart/report"))
+        [value for value in said if value not in ("", "no")] or ranks & {"bulk", "junk", "list", "auto_reply", "auto-reply"}
+        or [name for name in _OF_MACHINES if field(fields, name).lower() not in ("", "no")] or field(fields, "Return-Path").strip() == "<>"
+        or re.match(r"multipart/report|message/disposition-notification", field(fields, "Content-Type"), re.IGNORECASE)
+        or _AWAY.match(words(field(fields, "Subject")).strip()))
 
 
 def _arrived(fields: list, now: float) -> float:
     """When our own server took it, by its Received field, the topmost; now where that cannot be read."""
-    try:
-        return email.utils.parsedate_to_datetime(field(fields, "Received").rpartition(";")[2].strip()).timestamp()
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return now
+    stamp = hop(field(fields, "Received"))["time_epoch"]
+    return now if stamp is None else stamp
 
 
 def _visit(target: dict, ca_file: str | None, side: str) -> Visit:
@@ -111,14 +148,11 @@ def send(target: dict, ca_file: str | None, sender: str, recipient: str, raw: by
 
 
 def answers(target: dict, ca_file: str | None, requests: list) -> list:
-    """The beginnings of all messages in the INBOX that answer one of the questions; the mailbox is opened for reading only. Raises Stopped."""
-    found = []
+    """The headers of the messages in the INBOX that answer one of the questions; the mailbox is opened for reading only. Raises Stopped."""
+    found: set = set()
     with _visit(target, ca_file, "mailbox") as visit:
         visit.ask("mailbox", lambda: visit.session.mailbox()[0])
         for item in requests:
             token = item["token"].encode()
-            session = visit.patient()
-            uids = session.search(b'OR HEADER In-Reply-To "' + token + b'" HEADER References "' + token + b'"')[-20:]
-            for uid in uids:
-                found += visit.patient().fetch(b"%d" % uid, b"BODY.PEEK[]<0.%d>" % _MOST_BYTES).values()
-    return found
+            found |= set(visit.patient().search(b'OR HEADER In-Reply-To "' + token + b'" HEADER References "' + token + b'"')[-_MOST_ANSWERS:])
+        return [raw for uid in sorted(found) for raw in visit.patient().fetch(b"%d" % uid, b"BODY.PEEK[HEADER]<0.%d>" % _MOST_BYTES).values()]

@@ -71,6 +71,12 @@ def split(raw: bytes) -> tuple[list[tuple[str, str]], bytes]:
     return fields, body
 
 
+def is_whole(raw: bytes) -> bool:
+    """Whether ``split`` sees all of its header: it ends, and has no more fields than are read."""
+    head, end, _body = raw.replace(b"\r\n", b"\n").partition(b"\n\n")
+    return bool(end) and len(re.sub(rb"\n[ \t]+", b" ", head).split(b"\n")) <= _MOST_FIELDS
+
+
 def field(fields, name: str) -> str:
     """The first field of that name, or ``""``."""
     return next((value for given, value in fields if given.lower() == name.lower()), "")
@@ -81,7 +87,7 @@ def is_marked(fields, token: str) -> bool:
 
     A subject that begins like ``Re:`` is somebody's answer.
     """
-    subject = _words(field(fields, "Subject"))
+    subject = words(field(fields, "Subject"))
     return (field(fields, CANARY) == token or f"mailops.{token}@" in field(fields, "Message-ID")
             or (token in subject and not _REPLY.match(subject)))
 
@@ -131,14 +137,14 @@ def _same(name: str, before: str, after: str) -> bool:
         return _address(before) == _address(after)
     if name == "Date":
         return sent_at([("Date", before)]) == sent_at([("Date", after)])
-    return before == (_words(after) if name == "Subject" else after)
+    return before == (words(after) if name == "Subject" else after)
 
 
 def _address(value: str) -> str:
     return email.utils.parseaddr(value)[1].lower()
 
 
-def _words(subject: str) -> str:
+def words(subject: str) -> str:
     """A subject with its encoded words read (RFC 2047)."""
     if "=?" not in subject:
         return subject
