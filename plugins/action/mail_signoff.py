@@ -1,6 +1,7 @@
 """Sign a verification by name, ask people to sign it by mail, gather their answers, or see who has signed. Controller only."""
 from __future__ import annotations
 
+import os
 import time
 
 from ansible.errors import AnsibleActionFail
@@ -9,7 +10,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import estate
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
-from ansible_collections.mailops.outage.plugins.module_utils.verification import letter, signoff
+from ansible_collections.mailops.outage.plugins.module_utils.verification import approvals, letter, signoff
 from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import BadRequest
 from ansible_collections.mailops.outage.plugins.module_utils.wire.transport import Stopped
 
@@ -29,6 +30,7 @@ class ActionModule(ActionBase):
             "name": {"type": "str", "default": ""},
             "note": {"type": "str", "default": ""},
             "way": {"type": "str", "default": "command", "choices": ["command", "awx"]},
+            "workflow_job": {"type": "str", "default": ""},
             "ask": {"type": "list", "elements": "dict", "default": [],
                     "options": {"name": {"type": "str", "required": True}, "address": {"type": "str", "required": True}}},
             "expires": {"type": "float", "default": 86400.0},
@@ -47,10 +49,13 @@ class ActionModule(ActionBase):
             if not self._task.check_mode:
                 if args["name"]:
                     signoff.give(run, args["name"], args["note"], args["way"])
+                if args["workflow_job"]:
+                    refused = self._approved(run, verified, args["workflow_job"])
                 if args["ask"] and verified["passed"]:
-                    asked, refused = self._ask(run, verified, args)
+                    asked, unasked = self._ask(run, verified, args)
+                    refused += unasked
                 elif not args["ask"]:
-                    refused = self._collect(run, digest, args)
+                    refused += self._collect(run, digest, args)
             entries = signoff.entries(run)
         except signoff.NotSignable as problem:
             raise AnsibleActionFail(str(problem)) from None
@@ -78,47 +83,63 @@ class ActionModule(ActionBase):
         sender, target = self._target(run, "submission", args)
         asked, refused = [], []
         for verifier in args["ask"]:
-            question = letter.request(verifier, verified["digest"], args["expires"], time.time())
-            run.write(_REQUESTS, {"requests": self._requests(run) + [question]})
             try:
+                question = letter.request(verifier, verified["digest"], args["expires"], time.time())
+                run.write(_REQUESTS, {"requests": self._requests(run) + [question]})
                 letter.send(target, args["ca_file"], sender, question["address"], letter.compose(question, sender, verified["run_id"], time.time()))
                 asked.append(question["address"])
             except Stopped as stop:
-                refused.append(clean(f"{question['address']} was not asked: {stop.step}: {stop.outcome} {stop.answer}"))
+                refused.append(clean(f"{verifier['address']} was not asked: {stop.step}: {stop.outcome} {stop.answer}"))
             except (BadRequest, ValueError) as problem:
-                refused.append(clean(f"{question['address']} was not asked: {problem}"))
+                refused.append(clean(f"{verifier['address']} was not asked: {problem}"))
         return asked, refused
 
     @staticmethod
     def _requests(run):
         try:
-            return run.read(_REQUESTS)["requests"]
+            return list(run.read(_REQUESTS)["requests"])
         except FileNotFoundError:
             return []
+        except (ValueError, KeyError, TypeError):
+            raise signoff.NotSignable(f"{run.path(_REQUESTS)} cannot be read: answers by mail are not counted; ask again by a new verification") from None
+
+    @staticmethod
+    def _approved(run, verified, workflow_job):
+        """Count the approvals of the AWX workflow; returns why others do not. A controller that cannot be asked keeps nobody from signing otherwise."""
+        try:
+            given, refused = approvals.ask(approvals.controller(os.environ), workflow_job)
+        except approvals.NotAnswered as problem:
+            return [clean(problem)]
+        judged = [approvals.judge(approval, verified["written_epoch"], time.time()) for approval in given]
+        refused += [because for _item, because in judged if because]
+        for item in sorted((item for item, _because in judged if item), key=lambda item: item["time"]):
+            if not verified["passed"]:
+                refused.append(f"{item['note']}: {item['name']} approved it, but this verification did not pass")
+            elif not signoff.has_signed(signoff.counted(signoff.entries(run), verified["digest"]), item):
+                signoff.give(run, item["name"], item["note"], "awx", now=item["time"], account=item["account"])
+        return refused
 
     def _collect(self, run, digest, args):
         """Count the answers that have come in; returns why others do not. A mailbox that cannot be read keeps nobody from signing by name."""
-        requests = self._requests(run)
-        if not requests:
-            return []
         try:
-            _sender, target = self._target(run, "imaps", args)
+            requests = self._requests(run)
+            if not requests:
+                return []
+            address, target = self._target(run, "imaps", args)
             found = letter.answers(target, args["ca_file"], requests)
         except Stopped as stop:
             return [clean(f"the project's mailbox could not be read: {stop.step}: {stop.outcome} {stop.answer}")]
         except (signoff.NotSignable, BadRequest) as problem:
             return [clean(problem)]
-        signed = signoff.counted(signoff.entries(run), digest)
-        people, addresses = {signoff.person(entry["name"]) for entry in signed}, {entry.get("address") for entry in signed}
         refused = []
         for raw in found:
-            item, because = letter.judge(raw, requests, time.time())
+            item, because = letter.judge(raw, requests, time.time(), address.rpartition("@")[2])
             if item and item["digest"] != digest:
                 item, because = None, "it confirms an earlier verification"
             if not item:
                 refused.append(because)
-            elif signoff.person(item["name"]) not in people and item["address"].lower() not in addresses:
-                people.add(signoff.person(item["name"]))
-                addresses.add(item["address"].lower())
-                signoff.give(run, item["name"], "", "reply", address=item["address"].lower())
-        return refused
+                continue
+            entry = {"name": item["name"], "address": letter.mailbox(item["address"])}
+            if not signoff.has_signed(signoff.counted(signoff.entries(run), digest), entry):
+                signoff.give(run, entry["name"], "", "reply", address=entry["address"])
+        return list(dict.fromkeys(refused))

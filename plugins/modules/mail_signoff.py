@@ -28,6 +28,14 @@ options:
     type: str
     default: command
     choices: [command, awx]
+  workflow_job:
+    description:
+      - The number of the AWX workflow that this job runs in. Who approved one of its nodes since the verification was written signs.
+      - AWX is asked, at the address and as the user of a credential of its own type (environment C(CONTROLLER_HOST), C(CONTROLLER_OAUTH_TOKEN), or
+        C(CONTROLLER_USERNAME) and C(CONTROLLER_PASSWORD), C(CONTROLLER_VERIFY_SSL); or the same as C(TOWER_*) or C(AAP_*)).
+        That user must be able to see the workflow job and its approvals.
+    type: str
+    default: ""
   ask:
     description:
       - Send each of these people a message to be answered. Only a verification that passed is asked about.
@@ -76,7 +84,7 @@ signoffs:
   type: list
   elements: dict
   sample:
-    - {"time": "2026-11-24T02:51:07Z", "name": "Anna de Vries", "address": "", "way": "command", "note": "From my phone", "digest": "0f4c1f2b"}
+    - {"time": "2026-11-24T02:51:07Z", "name": "Anna de Vries", "account": "", "address": "", "way": "command", "note": "From my phone", "digest": "0f4c1f2b"}
 required:
   description: How many different people must sign.
   returned: success
@@ -89,7 +97,7 @@ asked:
   elements: str
   sample: [anna@example.org]
 refused:
-  description: Why answers do not count, one sentence each.
+  description: Why answers and approvals do not count, or could not be seen, one sentence each.
   returned: success
   type: list
   elements: str

@@ -18,10 +18,11 @@ class NotSignable(Exception):
 
 
 def verification(run: Run) -> dict:
-    """The run's verification. Raises NotSignable when there is none that can be read."""
+    """The run's verification: ``{run_id, passed, digest, written_epoch}``. Raises NotSignable when there is none that can be read."""
     try:
         found = run.read("verification.json")
-        return {"run_id": found["run_id"], "passed": found["passed"] is True, "digest": str(found["digest"])}
+        return {"run_id": found["run_id"], "passed": found["passed"] is True, "digest": str(found["digest"]),
+                "written_epoch": os.stat(run.path("verification.json")).st_mtime}
     except (OSError, ValueError, KeyError, TypeError):
         raise NotSignable(f"{run.dir} holds no verification: run playbooks/verify.yml first, or name its run with signoff_run") from None
 
@@ -50,25 +51,36 @@ def person(name: str) -> str:
 
 def counted(found: list, digest: str) -> list:
     """The sign-offs that count: for this verification, the first of each person."""
-    first = {}
+    first: list = []
     for entry in found:
-        if entry.get("digest") == digest:
-            first.setdefault(person(entry["name"]), entry)
-    return list(first.values())
+        if entry.get("digest") == digest and not has_signed(first, entry):
+            first.append(entry)
+    return first
 
 
-def give(run: Run, name: str, note: str, way: str, now: datetime | None = None, address: str = "") -> dict:
-    """Add a sign-off and return it: ``{time, name, address, way, note, digest}``. Raises NotSignable, OSError as the system says."""
+def has_signed(signed: list, entry: dict) -> bool:
+    """Whether the person of this entry is among those who signed: by name, by mail address, or by account of AWX, whichever are known."""
+    return any(_marks(entry) & _marks(other) for other in signed)
+
+
+def _marks(entry: dict) -> set:
+    """What a person is known by. One word for all, since a name may be an account, and an account an address."""
+    return {person(clean(entry.get(key), most)) for key, most in (("name", 100), ("account", 100), ("address", 320))} - {""}
+
+
+def give(run: Run, name: str, note: str, way: str, now: datetime | None = None, address: str = "", account: str = "") -> dict:
+    """Add a sign-off and return it: ``{time, name, account, address, way, note, digest}``. Raises NotSignable, OSError as the system says."""
     name = clean(name, 100).strip()
     if not person(name):
         raise NotSignable("A sign-off needs a name: -e signoff_name='Anna de Vries'")
     signed = verification(run)
     if not signed["passed"]:
         raise NotSignable("This verification did not pass, and cannot be signed: repair what it names, and run playbooks/verify.yml again")
-    if person(name) in map(person, (entry["name"] for entry in counted(entries(run), signed["digest"]))):
+    stamp = (now or datetime.now(timezone.utc)).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    entry = {"time": stamp, "name": name, "account": clean(account, 100), "address": address, "way": way, "note": clean(note, 1000),
+             "digest": signed["digest"]}
+    if has_signed(counted(entries(run), signed["digest"]), entry):
         raise NotSignable(f"{name} has signed this verification already; somebody else must be the next")
-    stamp = (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    entry = {"time": stamp, "name": name, "address": address, "way": way, "note": clean(note, 1000), "digest": signed["digest"]}
     handle = os.open(run.path(_FILE), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         # The line end first, so that a line that was cut off takes no other with it.

@@ -39,6 +39,27 @@ def test_one_person_signs_once_however_the_name_is_spelled(run, again):
     assert len(names(run)) == 1
 
 
+@pytest.mark.parametrize("first, second", [
+    ({"name": "Anna de Vries", "account": "anna"}, {"name": "anna"}),
+    ({"name": "anna"}, {"name": "Anna de Vries", "account": "Anna"}),
+    ({"name": "Anna", "address": "anna@x.test"}, {"name": "Anna de Vries", "account": "anna@x.test"}),
+    ({"name": "Anna", "address": "anna@x.test"}, {"name": "A. de Vries", "address": "anna@x.test"}),
+    ({"name": "A" * 120}, {"name": "A" * 120}),
+])
+def test_one_person_signs_once_by_whichever_road(run, first, second):
+    signoff.give(run, note="", way="awx", **first)
+    assert signoff.has_signed(signoff.counted(signoff.entries(run), "d1"), second)
+    with pytest.raises(signoff.NotSignable, match="already"):
+        signoff.give(run, note="", way="reply", **second)
+
+
+def test_two_lines_of_one_person_that_crossed_count_once(run):
+    for entry in ({"name": "Anna", "digest": "d1"}, {"name": "anna", "account": "av", "digest": "d1"}, {"name": "Piet", "digest": "d1", "address": 7}):
+        with open(run.path("signoffs.jsonl"), "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry) + "\n")
+    assert names(run) == ["Anna", "Piet"]
+
+
 def test_a_failed_verification_cannot_be_signed(run):
     verified(run, passed=False)
     with pytest.raises(signoff.NotSignable, match="did not pass"):
