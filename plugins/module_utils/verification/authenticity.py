@@ -60,5 +60,5 @@ def _server(value: str) -> str:
     return first[0].lower() if first and "=" not in first[0] else ""
 
 
-def _is_below(name: str, domain: str) -> bool:
-    return bool(domain) and (name == domain.lower() or name.endswith("." + domain.lower()))
+def _is_below(inner: str, outer: str) -> bool:
+    return bool(outer) and (inner == outer.lower() or inner.endswith("." + outer.lower()))
