@@ -15,6 +15,9 @@ from ansible_collections.mailops.outage.plugins.module_utils.verification import
 from ansible_collections.mailops.outage.plugins.module_utils.wire import roundtrip
 from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import BadRequest
 
+# The beginnings of what Postfix and Exim log of a message's way.
+_TELLS = r"to=|hold|discard|reject|milter-|warning|removed|skipped|saving|==|=>|\*\*"
+
 
 def addresses_of(names: list, resolvers: list) -> dict:
     """{name: IPv4 address} as the given name servers tell; a name that they do not tell is left to the system's resolver."""
@@ -66,7 +69,8 @@ class ActionModule(ActionBase):
                    "overall": args["arrival_timeout"] + 60.0, "per_minute": args["messages_per_minute"]}
         try:
             if self._task.check_mode:
-                missing += [{"id": item["name"], "because": words.say(args["language"], "check_mode")} for item in roundtrip.plan(pairs, options)] if pairs else []
+                because = words.say(args["language"], "check_mode")
+                missing += [{"id": item["name"], "because": because} for item in roundtrip.plan(pairs, options)] if pairs else []
                 legs = []
             else:
                 legs = self._sent(pairs, options, args["settle"], any(judge.is_backlog(item) for item in observations))
@@ -85,9 +89,7 @@ class ActionModule(ActionBase):
         waiting = [leg["queue_id"] for leg in legs if not leg["ok"] and leg["queue_id"]]
         settled.write("run.json", dict(opened, until=time.time()))
         settled.write("signatures.json", {
-            judge.signature_of(name): {"pattern": rf"\b{re.escape(name)}: (?:to=|hold|discard|reject|milter-|warning|removed|skipped|saving|==|=>|\*\*)", "has": name,
-                                       "source": "mail"}
-            for name in waiting})
+            judge.signature_of(name): {"pattern": rf"\b{re.escape(name)}: (?:{_TELLS})", "has": name, "source": "mail"} for name in waiting})
         return settled
 
     def _sent(self, pairs, options, settle, backlog):

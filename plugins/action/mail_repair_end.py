@@ -36,11 +36,11 @@ class ActionModule(ActionBase):
         except (OSError, ValueError, KeyError) as problem:
             # What was not seen is not well.
             helped, because = False, f"the look after the repair is not there: {problem}"
-        journal.append(run.dir, "judged", step=step["id"], host=step["host"], cause=step["cause"], helped=helped, because=clean(because), after=args["after_dir"])
+        about = {"step": step["id"], "host": step["host"], "cause": step["cause"]}
+        journal.append(run.dir, "judged", helped=helped, because=clean(because), after=args["after_dir"], **about)
         answer = self._ask(task_vars, action="confirm" if helped else "roll_back", step=step["id"], because=clean(because))
         outcome, said = self._outcome(helped, because, answer)
-        journal.append(run.dir, outcome, step=step["id"], host=step["host"], cause=step["cause"], because=clean(said),
-                       restored=answer.get("restored") or [], left=answer.get("left") or [])
+        journal.append(run.dir, outcome, because=clean(said), restored=answer.get("restored") or [], left=answer.get("left") or [], **about)
         gate.remember(run, step, outcome, clean(said))
         Display().display(clean(f"{step['host']}: step {step['id']}: {outcome.replace('_', ' ')}: {said}"))
         result.update(changed=True, outcome=outcome, because=clean(said), restored=answer.get("restored") or [], left=answer.get("left") or [])

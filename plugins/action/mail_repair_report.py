@@ -37,6 +37,6 @@ class ActionModule(ActionBase):
         summary = "\n".join(clean(line) for line in lines)
         if "mailops.outage.summary" not in C.CALLBACKS_ENABLED:
             Display().display(summary)
-        result.update(changed=False, summary=summary, repaired=[f"{host}: {cause}" for host, cause in sorted(repaired)], left=[f"{host}: {cause}" for host, cause in left],
-                      outcomes=known, entries=len(entries), journal=os.path.abspath(run.path(journal.FILE)))
+        result.update(changed=False, summary=summary, repaired=[f"{host}: {cause}" for host, cause in sorted(repaired)],
+                      left=[f"{host}: {cause}" for host, cause in left], outcomes=known, entries=len(entries), journal=os.path.abspath(run.path(journal.FILE)))
         return result

@@ -102,7 +102,8 @@ def finished(diagnosis: dict, steps: list, rehearsals: dict, confidence: float) 
 
 def digest(plan: dict) -> str:
     """SHA-256, in hex, over what would be done where: the same in a later run, as long as the same would be done."""
-    meant = [{name: step[name] for name in ("host", "cause", "role", "class", "options", "blocked")} | {"commands": [command["does"] for command in step["commands"]]}
+    meant = [[step[name] for name in ("host", "cause", "role", "class", "options", "blocked")] +
+             [[command["does"], command.get("mark")] for command in step["commands"]]
              for step in plan["steps"]]
     return hashlib.sha256(json.dumps([plan["blocked"], meant], sort_keys=True).encode()).hexdigest()
 

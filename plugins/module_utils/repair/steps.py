@@ -280,9 +280,9 @@ def take(remedy, dry: bool, records: list) -> None:
             except harmless.Harmful as problem:
                 raise Refused(f"{step.does()}: {problem}") from None
             content = getattr(step, "content", None)
-            record = {"does": clean(step.does(), _MOST_COMMAND), "because": clean(step.because), "undo": clean(step.undo, 2000), "path": getattr(step, "path", None),
-                      "mark": hashlib.sha256(content).hexdigest()[:16] if content is not None else None, "taken": not dry, "rc": None, "said": [],
-                      "seconds": 0.0, "diff": step.diff()}
+            record = {"does": clean(step.does(), _MOST_COMMAND), "because": clean(step.because), "undo": clean(step.undo, 2000),
+                      "path": getattr(step, "path", None), "mark": hashlib.sha256(content).hexdigest()[:16] if content is not None else None,
+                      "taken": not dry, "rc": None, "said": [], "seconds": 0.0, "diff": step.diff()}
             records.append(record)
             began = time.monotonic()
             if dry:

@@ -21,7 +21,8 @@ def lines(plan: dict, mode: str, language: str, settle: int, rollback_after: int
     def row(name, text):
         shown.append(f"      {labels[name]:{width}}  {clean(text, 600)}")
     for step in plan["steps"]:
-        shown.append("  " + clean(f"{step['id']:3} {step['host']}: {in_language(step['title'], language)} ({step['cause']}, {round(step['confidence'] * 100)} %)", 300))
+        about = f"{in_language(step['title'], language)} ({step['cause']}, {round(step['confidence'] * 100)} %)"
+        shown.append("  " + clean(f"{step['id']:3} {step['host']}: {about}", 300))
         shown.append("      " + clean(f"{step['role']} [{step['class']}]: {in_language(step['summary'], language)}", 300))
         for evidence in step["evidence"]:
             row("because", f"{evidence['source']}: {evidence['text']}")

@@ -82,7 +82,8 @@ WORDS = {
     "class_none": {"en": "nothing to do", "nl": "niets te doen"},
     # The plan of a repair, and how it went.
     "plan_head": {"en": "PLAN {digest} ({mode}): {count} steps can be taken", "nl": "PLAN {digest} ({mode}): {count} stappen zijn mogelijk"},
-    "plan_nothing": {"en": "PLAN {digest} ({mode}): nothing can be done without a person", "nl": "PLAN {digest} ({mode}): zonder een mens kan niets worden gedaan"},
+    "plan_nothing": {"en": "PLAN {digest} ({mode}): nothing can be done without a person",
+                     "nl": "PLAN {digest} ({mode}): zonder een mens kan niets worden gedaan"},
     "plan_blocked": {"en": "Nothing is done: {because}", "nl": "Er wordt niets gedaan: {because}"},
     "plan_no_cause": {"en": "no cause asks for a repair", "nl": "geen oorzaak vraagt om een reparatie"},
     "label_run": {"en": "would run", "nl": "voert uit"},

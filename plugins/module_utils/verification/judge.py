@@ -193,7 +193,10 @@ def _causes(diagnosis: dict, language: str) -> list:
 
 
 def _repaired(seen: Seen, say) -> list:
-    """The probes of the outage's diagnosis: those that failed and are well now, and those that were not tried now. One that fails now is a service that fails."""
+    """The probes of the outage's diagnosis: those that failed and are well now, and those that were not tried now.
+
+    One that fails now is a service that fails.
+    """
     if not seen.before:
         return []
     now, found = _probes(seen.diagnosis["probes"], seen.expected), []
@@ -223,7 +226,8 @@ def _temporary(observation: dict, say) -> list:
     if exim:
         states["queue_only"] = exim.get("queue_only") == "true"
         states.update({name: exim.get(name) or "" for name in ("hold_domains", "queue_domains")})
-    found = [_check(name, "temporary", host, FAILED if value else PASSED, say(name, value=value) if value else say("not_set")) for name, value in states.items()]
+    found = [_check(name, "temporary", host, FAILED if value else PASSED, say(name, value=value) if value else say("not_set"))
+             for name, value in states.items()]
     if not states:
         found.append(_check("temporary settings", "temporary", host, NOT_TESTED, say("settings_unseen")))
     held = _part(observation, "queue", "counts", "hold")
@@ -281,7 +285,7 @@ def lines(found: dict) -> list:
     shown = [f"{head} ({say('counts', **found['counts'])})"]
     width = max(len(say(state)) for state in (PASSED, FAILED, NOT_TESTED))
     for state in (FAILED, NOT_TESTED):
-        shown += [f"  {say(state):{width}} {words.KINDS[check['kind']][language]}: {' '.join(part for part in (check['host'], check['id']) if part)}: {check['text']}"
+        shown += [f"  {say(state):{width}} {words.KINDS[check['kind']][language]}: {check['host'] and check['host'] + ' '}{check['id']}: {check['text']}"
                   for check in found["checks"] if check["state"] == state]
     shown += [f"  {say(PASSED):{width}} {check['id']}: {check['text']}" for check in found["checks"] if check["state"] == PASSED and check["kind"] == "journey"]
     return shown
