@@ -32,7 +32,8 @@ class ActionModule(ActionBase):
         for checkpoint in checkpoints if not check else []:
             because = "an interrupted run left it open, and " + ("mail works" if well else "mail does not work")
             journal.append(run.dir, "resumed", host=host, step=checkpoint["step"], cause=checkpoint["cause"], checkpoint=checkpoint["id"], because=because)
-            answer = self._ask(task_vars, action="confirm" if well else "roll_back", step=checkpoint["step"], because=because)
+            answer = self._ask(task_vars, action="confirm" if well else "roll_back", step=checkpoint["step"], because=because,
+                               interrupted=not well)
             outcome = "repaired" if well else "rolled_back"
             journal.append(run.dir, outcome, host=host, step=checkpoint["step"], cause=checkpoint["cause"], restored=answer.get("restored") or [],
                            left=answer.get("left") or [])

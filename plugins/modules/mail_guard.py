@@ -36,6 +36,10 @@ options:
     description: Why the repair is rolled back.
     type: str
     default: ""
+  interrupted:
+    description: Whether roll_back ends a repair that its controller never finished; the hour's budget does not count it.
+    type: bool
+    default: false
   lock_seconds:
     description: How long the lock holds, in seconds.
     type: int
@@ -252,7 +256,7 @@ def act(params, check_mode):
         rollback.disarm(manifest["id"])
         checkpoint.drop_old()
     else:
-        result.update(rollback.roll_back(folder, params["because"]))
+        result.update(rollback.roll_back(folder, params["because"], outcome="interrupted" if params["interrupted"] else "rolled_back"))
     return result
 
 
@@ -266,7 +270,7 @@ def main():
             "per_hour": {"type": "int", "default": 1}, "per_day": {"type": "int", "default": 3},
             "expect": {"type": "list", "elements": "dict", "default": [],
                        "options": {"path": {"type": "path", "required": True}, "digest": {"type": "str", "required": True}}},
-            "files": {"type": "list", "elements": "path", "default": []},
+            "files": {"type": "list", "elements": "path", "default": []}, "interrupted": {"type": "bool", "default": False},
         },
         required_if=[("action", "begin", ("step", "owner")), ("action", "note", ("step",)), ("action", "confirm", ("step",)),
                      ("action", "roll_back", ("step",)), ("action", "release", ("owner",))],

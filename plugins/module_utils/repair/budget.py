@@ -38,7 +38,8 @@ def refusal(remedy: str, now: float, per_hour: int, per_day: int, root: str = "/
     if any(item["epoch"] > now + _CLOCK_SLACK for item in known):
         return "The clock of this host went back since the last try; set the clock right first."
     for most, seconds, word in ((per_hour, 3600, "hour"), (per_day, 86400, "day")):
-        count = sum(item["remedy"] == remedy and now - item["epoch"] < seconds for item in known)
+        # A try that a dead controller never finished says nothing of the remedy; the day's budget counts it all the same.
+        count = sum(item["remedy"] == remedy and now - item["epoch"] < seconds and (word == "day" or item["outcome"] != "interrupted") for item in known)
         if count >= most:
             return f"{remedy} was tried {count} times in the last {word} ({most} allowed); find out why it does not hold before it is tried again."
     return ""

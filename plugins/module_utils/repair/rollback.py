@@ -195,8 +195,8 @@ def close(folder, manifest, outcome, root="/"):
         pass
 
 
-def roll_back(folder, because, root="/"):
-    """Restore the checkpoint in ``folder`` and close it: ``{restored, left, units}``; a closed one only loses its timer."""
+def roll_back(folder, because, root="/", outcome="rolled_back"):
+    """Restore the checkpoint in ``folder`` and close it with ``outcome``: ``{restored, left, units}``; a closed one only loses its timer."""
     manifest = load(folder)
     if manifest["state"] != "open":
         disarm(manifest["id"], root)
@@ -208,7 +208,7 @@ def roll_back(folder, because, root="/"):
     reload_restored(restored, left)
     result = {"restored": restored, "left": left, "units": units}
     manifest.update(because=because, rolled_back=result)
-    close(folder, manifest, "rolled_back", root)
+    close(folder, manifest, outcome, root)
     disarm(manifest["id"], root)
     return result
 
