@@ -22,6 +22,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import es
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 from ansible_collections.mailops.outage.plugins.module_utils.wire import probe as wire_probe
+from ansible_collections.mailops.outage.plugins.plugin_utils.in_memory import leave_no_file
 
 PORTS = (
     ("smtp", 25), ("submission", 587), ("submissions", 465), ("imap", 143),
@@ -146,7 +147,7 @@ class ActionModule(ActionBase):
 
     def _look(self, module_args, task_vars):
         """The module's answer and how the connection went, with one try without root when sudo does not let us."""
-        self._leave_no_file(task_vars)
+        leave_no_file(self, task_vars)
         answer, text = self._ask(module_args, task_vars)
         if not answer and _NO_PYTHON.search(text) and self._connection.transport == "local":
             # On this machine there is one that works: the one that runs us.
@@ -167,19 +168,6 @@ class ActionModule(ActionBase):
             return {}, {"ok": False, "kind": "no_python", "text": "no usable Python 3 on the host: " + said(text)}
         kind = "sudo" if _SUDO_ASKS.search(text) else connection_kind(text)
         return {}, {"ok": False, "kind": kind, "text": said(text)}
-
-    def _leave_no_file(self, task_vars):
-        """Send the module through the connection and let it unpack in memory: the host is not changed, and its disks may be full.
-
-        Where the inventory sets pipelining (a sudo that insists on a terminal wants it off), that holds. Where there is no
-        /dev/shm, Python takes its usual folder for temporary files.
-        """
-        # Not from task_vars, where Ansible puts its own setting under the same name.
-        declared = task_vars["hostvars"][task_vars["inventory_hostname"]]
-        if "ansible_pipelining" not in declared and "ansible_ssh_pipelining" not in declared:
-            with contextlib.suppress(AnsibleError, KeyError):
-                self._connection.set_option("pipelining", True)
-        self._task.environment = [{"TMPDIR": "/dev/shm"}, *(self._task.environment or [])]
 
     def _ask(self, module_args, task_vars):
         ended = threading.Event()

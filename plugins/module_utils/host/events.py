@@ -165,7 +165,7 @@ def _journal_mail(look, scanner, file_last, until) -> list:
     readings = []
     elsewhere = (installed() or set(SOFTWARE)) - look.seen
     if elsewhere:
-        choose = _only(elsewhere) if look.seen else None
+        choose = only(elsewhere) if look.seen else None
         readings.append(look.journal(scanner, "mail", choose=choose))
     if look.seen and file_last is not None and until - file_last > _STOPPED_AFTER:
         # The stamp in the file may lack its fraction.
@@ -177,7 +177,7 @@ def _programs(names):
     return rb"(?m)^\S+ \S+ (?:" + b"|".join(SOFTWARE[name].programs for name in sorted(names)) + rb")[^\n]*\n"
 
 
-def _only(names):
+def only(names):
     pattern = re.compile(_programs(names))
     return lambda data: b"".join(pattern.findall(data))
 
