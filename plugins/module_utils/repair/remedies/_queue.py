@@ -37,4 +37,5 @@ def batches(flag: str, ids: list, because: str, undo: str):
     """Commands ``postsuper FLAG ID FLAG ID …`` over all ids; each names its messages, so that the record tells which they were."""
     for start in range(0, len(ids), _BATCH):
         part = ids[start:start + _BATCH]
-        yield Command(("postsuper",) + tuple(word for name in part for word in (flag, name)), f"{because} ({len(part)} of {len(ids)} messages)", undo=undo, timeout=300.0)
+        words = tuple(word for name in part for word in (flag, name))
+        yield Command(("postsuper",) + words, f"{because} ({len(part)} of {len(ids)} messages)", undo=undo, timeout=300.0)

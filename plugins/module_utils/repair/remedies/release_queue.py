@@ -24,8 +24,8 @@ def steps(context, options):
                        lifetimes["maximal_queue_lifetime"] or 0, lifetimes["bounce_queue_lifetime"] or 0, time.time())
     yield from _queue.batches("-H", fresh, "on hold", "postsuper -h the same ids")
     if old:
-        raise Refused(f"{len(old)} messages on hold are older than mail may wait here (such as {old[0]}): released, they would be returned to their senders after one "
-                      "failed try. They stay on hold. A person decides: postsuper -r gives them a new age, and filters and rewrites them again.")
+        raise Refused(f"{len(old)} messages on hold are older than mail may wait here (such as {old[0]}): released, they would be returned to their senders "
+                      "after one failed try. They stay on hold. A person decides: postsuper -r gives them a new age, and filters and rewrites them again.")
     if options["all_held"] and not complete:
         raise Refused("The queue is too long to be listed at once; run it again for the rest.")
 

@@ -30,8 +30,8 @@ def steps(context, options):
     found = storage.collect(context)
     missing, read_only, dead = targets(found, options["mount"])
     if dead:
-        raise Refused(f"{', '.join(entry['mount'] for entry in dead)}: no answer ({dead[0]['device']}, {dead[0]['error']}). Bring the file server or the disk back; "
-                      "taking it away by force would lose what is being written.")
+        raise Refused(f"{', '.join(entry['mount'] for entry in dead)}: no answer ({dead[0]['device']}, {dead[0]['error']}). "
+                      "Bring the file server or the disk back; taking it away by force would lose what is being written.")
     for entry in read_only:
         _check_disk(entry)
     left = [entry["mount"] for entry in found["filesystems"] if entry["read_only"] and "spool" in entry["roles"] and entry not in read_only]
@@ -134,7 +134,10 @@ def _beneath(context, handle: int, path: str) -> list:
 
 
 def written_by_people(folder: str, queue: str | None = None, most: int = _MOST_WALKED) -> list:
-    """Paths in ``folder``, relative to it, of files that hold something; of the mail queue at ``queue`` in it only messages. TimeoutError when it is too much."""
+    """Paths in ``folder``, relative to it, of files that hold something; of the mail queue at ``queue`` in it only messages.
+
+    Raises TimeoutError when it is too much.
+    """
     found, waiting, walked = [], [""], 0
     while waiting:
         place = waiting.pop()
@@ -171,7 +174,10 @@ def _check_restart(context, units: set, read_only: list) -> None:
 
 
 def _apart(context, path: str, is_behind) -> set:
-    """The units of mail software with mounts of their own (mount_namespaces(7)) of which ``is_behind(mounts)`` holds, where a change here does not reach them."""
+    """The units of mail software with mounts of their own (mount_namespaces(7)) of which ``is_behind(mounts)`` holds.
+
+    Empty where a change of ours reaches them.
+    """
     if propagates(context.read("/proc/self/mountinfo", 4 * 1024 * 1024) or "", path):
         return set()
     units, answers = set(), {_link("/proc/self/ns/mnt"): False, "": False}
@@ -204,7 +210,10 @@ def _is_read_only(known: list, path: str) -> bool:
 
 
 def _holders(context, path: str) -> set:
-    """The units of mail software that use what lies at ``path`` now, to be restarted when something else is mounted there. Refused for a running MTA's queue."""
+    """The units of mail software that use what lies at ``path`` now, to be restarted when something else is mounted there.
+
+    Refused for the queue of a running MTA.
+    """
     units = set()
     sockets = bound_below(context.read("/proc/net/unix", 4 * 1024 * 1024) or "", path)
     for pid, process in _processes.processes(context).items():

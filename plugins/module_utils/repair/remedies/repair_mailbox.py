@@ -25,14 +25,18 @@ _NO_USER = 67
 _INDEXES = ("dovecot.index", "dovecot.index.cache", "dovecot.index.log.2", "dovecot.index.log")
 _DAMAGE = re.compile(r"size=broken|type=unknown|^Panic: |^Error: (?:Corrupted|Deleting corrupted cache|Index .*Lost log)|Can't autodetect file type", re.M)
 # What dumps cannot tell: an assertion that fails on opening, and an index that was patched and may now miss messages.
-_SIGNATURE = r"(?:imap|pop3|lmtp|lda|doveadm|indexer-worker)\((?:{user})\).*(?:Panic: file (?:mail-(?:index|transaction-log|cache)|maildir|index-)|Fixed index file (?P<path>/[^:]+)/dovecot\.index: )"
+_SIGNATURE = (r"(?:imap|pop3|lmtp|lda|doveadm|indexer-worker)\((?:{user})\).*"
+              r"(?:Panic: file (?:mail-(?:index|transaction-log|cache)|maildir|index-)|Fixed index file (?P<path>/[^:]+)/dovecot\.index: )")
 _ASIDE = re.compile(r"\.damaged-(\d{8}T\d{6}Z)$")
 _MOST_FOLDERS = 2000
 _WAIT = 10.0
 
 
 def steps(context, options):
-    """``user``: the login name. Ends the user's sessions, puts damaged indexes aside and has them made anew; mail and the list of unique ids are not touched."""
+    """``user``: the login name. Ends the user's sessions, puts damaged indexes aside and has them made anew.
+
+    Mail and the list of unique ids are not touched.
+    """
     user = options["user"]
     if not _USER.fullmatch(user):
         raise Refused(f"{clean(user, 80)} is no login name that this remedy takes: letters, digits and . _ + @ - only.")
