@@ -213,10 +213,13 @@ class _Manager:
 @pytest.fixture(name="remedy")
 def _remedy(monkeypatch):
     """``remedy(manager, action, names, types, broken, answers)``: the commands of a run. ``answers`` are exit statuses of the steps; None stands for check mode."""
-    def run(manager, action="auto", names=(), types=(), broken=(), answers=()):
+    brought = set()
+
+    def run(manager, action="auto", names=(), types=(), broken=(), answers=(), works=True):
         known = {"manager": "dpkg", "broken_files": list(broken), "history": [], "security_pending": [], "conffiles_changed": []}
         monkeypatch.setattr(apply_patches.packages, "collect", lambda context: known)
-        monkeypatch.setattr(apply_patches.postfix, "collect", lambda context: {"maps": [{"type": kind, "supported": False} for kind in types]})
+        monkeypatch.setattr(apply_patches.postfix, "collect", lambda context: {"maps": [{"type": kind, "supported": kind in brought} for kind in types]})
+        brought.clear()
         monkeypatch.setattr(apply_patches, "_apt", manager)
         monkeypatch.setattr(Context, "run", lambda self, *argv, **more: Ran(argv, 0))
         monkeypatch.setattr(apply_patches, "shortage", lambda needs: "")
@@ -228,6 +231,8 @@ def _remedy(monkeypatch):
             while True:
                 taken.append(step)
                 rc = answers.pop(0) if answers else 0
+                if works:
+                    brought.update(word[len("postfix-"):].split("=")[0] for word in step.argv if word.startswith("postfix-") and rc == 0)
                 step = generator.send(Ran(step.argv, 0) if rc is None else Ran(step.argv, rc, "", "" if rc == 0 else "E: Failed to fetch it", seconds=1.0))
         except StopIteration:
             pass
@@ -355,9 +360,19 @@ def test_a_missing_table_type_brings_its_package_in_postfixs_version(remedy):
     assert "mysql" in remedy.steps[0].because and "by hand" in remedy.steps[0].undo
 
 
+def test_only_install_brings_a_package_because_it_is_named(remedy):
+    manager = _Manager(lists={"opendkim": ["2"]})
+    assert remedy(manager, "install", ["opendkim"]) == ["apt-get install opendkim=2"] and remedy(manager, "auto", ["opendkim"]) == []
+
+
 def test_a_package_whose_table_type_is_not_known_is_set_up_again(remedy):
     manager = _Manager(there={"postfix": "3.7.11", "postfix-mysql": "3.7.11"})
     assert remedy(manager, types=["mysql"]) == ["apt-get reinstall postfix-mysql=3.7.11"]
+
+
+def test_a_table_type_that_stays_unknown_is_told(remedy):
+    with pytest.raises(Refused, match="still does not know mysql"):
+        remedy(_Manager(), types=["mysql"], works=False)
 
 
 def test_a_table_type_that_no_package_brings_is_for_a_person(remedy):
@@ -477,6 +492,17 @@ def test_who_holds_a_lock_is_found_and_a_free_lock_is_not_taken(tmp_path):
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def test_a_lock_of_dnf_counts_while_its_process_lives(tmp_path, monkeypatch):
+    path = tmp_path / "rpmdb_lock.pid"
+    monkeypatch.setattr(_dnf, "LOCKS", (str(path),))
+    monkeypatch.setattr(_dnf, "RPM_LOCKS", ())
+    assert _dnf.busy(Context()) == ""
+    path.write_text(str(os.getpid()))
+    assert f"process {os.getpid()}" in _dnf.busy(Context())
+    path.write_text("4194304999")
+    assert _dnf.busy(Context()) == ""
+
+
 def _file_system(free, inodes=10000, flags=0, device=1):
     state = types.SimpleNamespace(f_flag=flags, f_bavail=free // 4096, f_frsize=4096, f_files=20000, f_favail=inodes)
     return {"statvfs": lambda path: state, "stat": lambda path: types.SimpleNamespace(st_dev=device)}
@@ -545,6 +571,44 @@ def test_a_half_installed_package_is_damaged_and_an_unpacked_one_is_to_be_finish
     assert _apt.interrupted(None) == {"dovecot-core": "unpacked"} and _apt.held(None) == {"dovecot-core"}
     monkeypatch.setattr(_apt, "_known", lambda context: known[:1])
     assert "cut short" in _apt.interrupted(None)["dpkg"]
+
+
+def _rpm(**answers):
+    """A context of a host with rpm: its commands answer by their first words."""
+    def run(*argv, **_more):
+        line = " ".join(argv)
+        return next((Ran(argv, 0, text) for start, text in answers.items() if line.startswith(start.replace("_", " "))), Ran(argv, 0))
+    return types.SimpleNamespace(run=run, read=lambda path, most=0: None, once=lambda name, ask: ask())
+
+
+def test_with_rpm_a_version_has_its_epoch_unless_it_is_none():
+    assert _dnf.installed(_rpm(rpm="postfix\t2:3.5.25-1.el9\nexim\t0:4.97-1.el9\n")) == {"postfix": "2:3.5.25-1.el9", "exim": "4.97-1.el9"}
+
+
+def test_with_rpm_a_file_is_its_packages():
+    known = {"broken_files": [{"package": "", "path": "/usr/libexec/postfix/lmtp", "problem": "missing", "conffile": False},
+                              {"package": "", "path": "/etc/postfix/main.cf", "problem": "missing", "conffile": True}]}
+    assert _dnf.damaged(_rpm(rpm="postfix\n"), known, 0) == {"postfix": ["/usr/libexec/postfix/lmtp is missing"]}
+
+
+def test_with_rpm_a_package_in_two_versions_is_for_a_person():
+    with pytest.raises(Refused, match="postfix.x86_64.*person"):
+        _dnf.interrupted(_rpm(rpm="postfix.x86_64\nglibc.x86_64\nglibc.i686\npostfix.x86_64\n"))
+    assert _dnf.interrupted(_rpm(rpm="postfix.x86_64\nglibc.x86_64\nglibc.i686\nkernel.x86_64\nkernel.x86_64\n")) == {}
+
+
+def test_with_rpm_changed_configuration_that_would_be_replaced_is_seen():
+    known = {"conffiles_changed": [{"path": "/etc/a"}, {"path": "/etc/b"}]}
+    assert _dnf.replaced_config(_rpm(rpm="/etc/a\tcn\n/etc/b\tc\n/etc/c\tc\n/usr/d\t\n"), known, ["postfix"]) == ["/etc/b"]
+
+
+def test_with_dnf_a_step_back_goes_to_the_former_version_once():
+    listed = "ID | Command line | Date and time | Action(s) | Altered\n-----\n     3 | -q -y upgrade | 2026-11-26 17:43 | Upgrade | 1\n"
+    answers = {"rpm": "postfix\t2:3.5.25-2.el9_5\n", "dnf -q history list": listed, "dnf -q history info": _DNF_HISTORY}
+    assert _dnf.former(_rpm(**answers), {}, "postfix") == "2:3.5.9-24.el9"
+    assert _dnf.former(_rpm(**{**answers, "rpm": "dovecot\t1:2.3.16-11.el9\n"}), {}, "dovecot") == ""
+    with pytest.raises(Refused, match="no upgrade"):
+        _dnf.former(_rpm(**{**answers, "rpm": "postfix\t2:3.5.30-1.el9\n"}), {}, "postfix")
 
 
 def test_a_host_without_a_known_package_manager_is_refused(monkeypatch):

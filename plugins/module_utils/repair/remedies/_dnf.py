@@ -189,16 +189,18 @@ def room(transaction: Transaction) -> dict:
 
 def offered(context, name: str) -> list:
     """The versions that the repositories offer, in dnf's order."""
-    ran = context.run("dnf", "-q", "repoquery", "--qf", "%{name} %{evr}\\n", name, timeout=_LOOK_SECONDS)
+    return _asked(context, name)
+
+
+def _asked(context, name: str, *options) -> list:
+    ran = context.run("dnf", "-q", "repoquery", *options, "--qf", "%{name} %{evr}\\n", name, timeout=_LOOK_SECONDS)
     rows = (line.split() for line in ran.out.splitlines())
     return [row[1][2:] if row[1].startswith("0:") else row[1] for row in rows if len(row) == 2 and row[0] == name]
 
 
 def candidate(context, name: str, like: str) -> str:
-    """The version to install: ``like`` (that of the software it belongs to) when it is offered, else what dnf would take; empty when there is none."""
-    if like in offered(context, name):
-        return like
-    return next((change.after for change in _simulate(context, "install", name).changes if change.name == name), "")
+    """The version to install: ``like`` (that of the software it belongs to) when it is offered, else the latest; empty when there is none."""
+    return like if like in offered(context, name) else next(iter(_asked(context, name, "--latest-limit=1")), "")
 
 
 def cached(_context, _name: str, _version: str) -> str:
@@ -248,6 +250,8 @@ def pending(context, _known: dict, names: list) -> dict:
     """``{package: version}`` of security updates for mail software, and for what else is named."""
     asked = [name for name in (names or sorted(installed(context))) if name in names or packages.is_mail_software(name)]
     found = _simulate(context, "--security", "upgrade", *asked) if asked else Transaction()
+    if found.complaint:
+        raise Refused(f"dnf cannot tell the security updates: {found.complaint}")
     return {change.name: change.after for change in found.changes if change.name in asked}
 
 

@@ -32,7 +32,8 @@ def steps(context, options):
         raise Refused("This host has neither apt-get nor dnf; its packages are not looked after here.")
     host = _Host(context, manager, known, options["packages"])
     host.check_names(options["action"])
-    yield from {"auto": _auto, "finish": _finish, "reinstall": _reinstall, "install": _install, "security": _security, "step_back": _step_back}[options["action"]](host)
+    actions = {"auto": _auto, "finish": _finish, "reinstall": _reinstall, "install": _install, "security": _security, "step_back": _step_back}
+    yield from actions[options["action"]](host)
 
 
 @dataclasses.dataclass
@@ -72,7 +73,7 @@ def _auto(host):
     if (yield from _finish(host)):
         host = host.again()
     yield from _reinstall(host)
-    yield from _install(host)
+    yield from _install_types(host)
 
 
 def _finish(host):
@@ -139,41 +140,52 @@ def _unsupported(context) -> list:
 
 
 def _install(host):
-    """The packages that bring missing map types, or those named."""
+    """The packages that bring missing table types, or those named."""
+    yield from _install_types(host, host.names)
+
+
+def _install_types(host, named=()):
+    """The packages of table types that Postfix does not know; when some are ``named``, these, whatever they bring."""
     types = _unsupported(host.context)
     wanted = {f"postfix-{kind}": kind for kind in types if kind in _TYPES}
     other = [kind for kind in types if kind not in _TYPES]
     if other and not host.names:
-        raise Refused(f"No package brings the table type {', '.join(other)} to this Postfix; the table has to be converted by a person (postmap -s, postconf -m).")
+        raise Refused(f"No package brings the table type {', '.join(other)} to this Postfix; a person converts the table (postmap -s, postconf -m).")
     versions = host.manager.installed(host.context)
     # A type whose package is there needs its own set-up again.
-    again = {name: versions[name] for name in host.chosen(wanted) if name in versions}
-    new = [name for name in (host.names or wanted) if name not in versions]
+    again = [name for name in host.chosen(wanted) if name in versions]
+    new = [name for name in (named or host.chosen(wanted)) if name not in versions]
+    really = False
     if again:
-        yield from _change(host, "reinstall", again, f"Postfix does not know {_listed(wanted[name] for name in again)} although the package is installed")
+        because = f"Postfix does not know {_listed(wanted[name] for name in again)} although the package is installed"
+        really = yield from _change(host, "reinstall", {name: versions[name] for name in again}, because)
     if new:
         offered = {name: host.manager.candidate(host.context, name, versions.get("postfix", "")) for name in new}
         because = _listed(f"Postfix does not know the table type {wanted[name]}" if name in wanted else f"{name} is not installed" for name in new)
-        yield from _change(host, "install", offered, because, undo=f"Remove {' '.join(new)} by hand, when nothing uses it")
+        really = (yield from _change(host, "install", offered, because, undo=f"Remove {' '.join(new)} by hand, when nothing uses it")) or really
+    if really:
+        still = [wanted[name] for name in again + new if wanted.get(name) in _unsupported(host.again().context)]
+        if still:
+            raise Refused(f"Installed, and Postfix still does not know {_listed(still)}; look at dynamicmaps.cf and postconf -m.")
 
 
 def _security(host):
     """Security updates of mail software, and of what else was named."""
     pending = host.manager.pending(host.context, host.known, host.names)
     versions = host.manager.installed(host.context)
-    former = {name: versions[name] for name in pending}
-    undo = "" if not pending else _way_back(host, former)
-    yield from _change(host, "upgrade", pending, "security updates are pending: " + _listed(f"{name} {former[name]} -> {pending[name]}" for name in pending), undo)
+    because = "security updates are pending: " + _listed(f"{name} {versions[name]} -> {pending[name]}" for name in pending)
+    yield from _change(host, "upgrade", pending, because, _way_back(host, "downgrade", pending))
 
 
-def _way_back(host, former: dict) -> str:
-    """The command back to the present versions, or the plain word that there is none."""
-    wanted = [Wanted(name, version, "" if version in host.manager.offered(host.context, name) else host.manager.cached(host.context, name, version))
-              for name, version in former.items()]
-    lost = [entry.name for entry in wanted if not entry.path and entry.version not in host.manager.offered(host.context, entry.name)]
-    if lost:
-        return f"None: neither the archive nor the cache holds the present version of {', '.join(lost)}"
-    return host.manager.install("downgrade", wanted, "").does()
+def _way_back(host, verb: str, changed) -> str:
+    """The command back to the present versions of the ``changed`` packages, or the plain word that there is none."""
+    versions = {name: host.manager.installed(host.context)[name] for name in changed}
+    if not versions:
+        return ""
+    wanted = _sources(host, versions)
+    if wanted is None:
+        return f"None: neither the archive nor the cache holds {_listed(_versioned(versions))}"
+    return host.manager.install(verb, wanted, "").does()
 
 
 def _step_back(host):
@@ -183,9 +195,8 @@ def _step_back(host):
         raise Refused(f"Name the packages to take back (apply_patches_packages). Upgraded lately: {lately or 'nothing'}.")
     versions = host.manager.installed(host.context)
     back = {name: version for name, version in ((name, host.manager.former(host.context, host.known, name)) for name in host.names) if version}
-    wanted = [Wanted(name, versions[name]) for name in back]
-    undo = host.manager.install("upgrade", wanted, "").does() if wanted else ""
-    yield from _change(host, "downgrade", back, "the version before the upgrade: " + _listed(f"{name} {versions[name]} -> {back[name]}" for name in back), undo)
+    because = "the version before the upgrade: " + _listed(f"{name} {versions[name]} -> {back[name]}" for name in back)
+    yield from _change(host, "downgrade", back, because, _way_back(host, "upgrade", back))
 
 
 def _change(host, verb: str, versions: dict, because: str, undo: str = ""):
@@ -209,15 +220,15 @@ def _change(host, verb: str, versions: dict, because: str, undo: str = ""):
         ran = yield manager.refresh(f"the package lists do not know {_listed(_versioned(versions))}")
         if not ran.seconds:
             # Check mode: whether the archive knows it cannot be said.
-            yield manager.install(verb, [Wanted(*entry) for entry in versions.items()], because, undo)
+            if all(versions.values()):
+                yield manager.install(verb, [Wanted(*entry) for entry in versions.items()], because, undo)
             return False
         host = host.again()
         context = host.context
         versions = {name: version or manager.candidate(context, name, "") for name, version in versions.items()}
         wanted = _sources(host, versions)
         if wanted is None:
-            raise Refused(f"The archive does not {'answer' if ran.rc or _failed(ran) else 'hold it'}: {_listed(_versioned(versions))} "
-                          f"is neither there nor in the cache. {_said(ran)}")
+            raise Refused(f"The archive does not answer, or does not hold {_listed(_versioned(versions))}, and the cache does not hold it. {_said(ran)}")
     transaction = _check(host, verb, wanted)
     fetch = manager.download(verb, wanted, because) if transaction.download else None
     if fetch is not None:
@@ -225,7 +236,8 @@ def _change(host, verb: str, versions: dict, because: str, undo: str = ""):
         if ran.rc != 0:
             wanted = [dataclasses.replace(entry, path=manager.cached(context, entry.name, entry.version)) for entry in wanted]
             if not all(entry.path for entry in wanted):
-                raise Refused(f"The archive does not answer, or no longer holds {_listed(_versioned(versions))} (apt-get update), and the cache does not hold it. {_said(ran)}")
+                raise Refused(f"The archive does not answer, or no longer holds {_listed(_versioned(versions))} (apt-get update), "
+                              f"and the cache does not hold it. {_said(ran)}")
             _check(host, verb, wanted)
     ran = yield manager.install(verb, wanted, because, undo)
     return bool(ran.seconds)
@@ -282,10 +294,6 @@ def _versioned(versions: dict) -> list:
 def _listed(texts) -> str:
     texts = list(texts)
     return ", ".join(texts[:_MOST_TOLD]) + (f" and {len(texts) - _MOST_TOLD} more" if len(texts) > _MOST_TOLD else "")
-
-
-def _failed(ran) -> bool:
-    return bool(re.search(r"^(?:Err:|E: |W: Failed)", ran.out + "\n" + ran.err, re.M))
 
 
 def _said(ran) -> str:
