@@ -13,6 +13,7 @@ from ansible.utils.display import Display
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import estate
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
 from ansible_collections.mailops.outage.plugins.module_utils.repair import gate, journal
+from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies.registry import REMEDIES
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 from ansible_collections.mailops.outage.plugins.module_utils.wire import probe as wire_probe
 
@@ -51,8 +52,10 @@ class ActionModule(ActionBase):
             because = self._changed_since(step)
         if because or self._task.check_mode:
             return dict(result, **self._end("refused" if because else "not_taken", because or "check mode changes nothing"))
-        began = self._guard("begin", owner=made["owner"], remedy=step["role"], cause=step["cause"], rollback_after=args["rollback_after"],
-                            lock_seconds=args["rollback_after"] + args["settle"], per_hour=args["per_hour"], per_day=args["per_day"])
+        # The timer must not fall into a remedy that takes its time, such as an installation.
+        rollback_after = args["rollback_after"] + getattr(REMEDIES[step["role"]], "MOST_SECONDS", 0)
+        began = self._guard("begin", owner=made["owner"], remedy=step["role"], cause=step["cause"], rollback_after=rollback_after,
+                            lock_seconds=rollback_after + args["settle"], per_hour=args["per_hour"], per_day=args["per_day"])
         if not began.get("granted"):
             return dict(result, **self._end("refused", began.get("because") or began.get("msg") or "the guard did not answer"))
         self._note("begun", checkpoint=began["checkpoint"], rolls_back_at=began["rolls_back_at"], storage=began["storage"])

@@ -7,6 +7,9 @@ from ansible_collections.mailops.outage.plugins.module_utils.diagnosis.diagnose 
 _HARM = ("config.open_relay", "config.restriction_rejects_all", "config.relay_denied", "config.mailbox_location", "storage.mount_missing",
          "policy.content_rule_overbroad")
 
+# Mail that waited meanwhile is on its way when the cause is gone; the queue is flushed once, at the end.
+_DRAINS = ("queue.backlog",)
+
 
 def roots(diagnosis: dict, host: str | None = None) -> set:
     """{(cause, host)} that are called the root and are sure enough."""
@@ -34,8 +37,9 @@ def judge(step: dict, before: dict, after: dict, legs: list, contained: bool = F
     unreachable = sorted(host["name"] for host in after["estate"]["hosts"] if not host["reachable"] and host["name"] == step["host"])
     if unreachable:
         return False, f"{unreachable[0]} cannot be reached any more"
-    ours = {("config.deferred_by_setting", step["host"])} if contained else set()
-    left, found = roots(after) - ours, roots(before) - ours
+    passing = {(cause, host) for cause, host in roots(after) | roots(before)
+               if cause in _DRAINS or (contained and (cause, host) == ("config.deferred_by_setting", step["host"]))} - {place}
+    left, found = roots(after) - passing, roots(before) - passing
     harm = sorted(cause for cause, host in left - found if cause in _HARM)
     if harm:
         return False, "after it there is " + ", ".join(harm)

@@ -14,6 +14,8 @@ from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies._tr
 from ansible_collections.mailops.outage.plugins.module_utils.repair.steps import Refused
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean, clean_lines
 
+# How long an installation may take, in seconds, beyond what a repair has.
+MOST_SECONDS = 1800
 OPTIONS = {
     "action": {"type": "str", "default": "auto", "choices": ["auto", "finish", "reinstall", "install", "security", "step_back"]},
     "packages": {"type": "list", "elements": "str", "default": []},
