@@ -99,13 +99,13 @@ def _named(context, units, roles) -> tuple:
             raise Refused(f"{unit} is not on this host.")
         else:
             wanted.add(service.name)
-    for role in roles:
-        here = [entry for entry in facts["units"] if entry["role"] == role]
+    here = [entry for entry in facts["units"] if entry["role"] in roles]
+    # A host has not every role that a cause may lie in, but one of them.
+    wanted.update(entry["name"] for entry in here if entry["expected"])
+    if roles and not wanted and not others:
         if not here:
-            raise Refused(f"This host has no service of the role {role}.")
-        if not any(entry["expected"] for entry in here):
-            raise Refused(f"{', '.join(entry['unit'] for entry in here)}: neither enabled nor needed by the mail configuration; name the unit if it should run.")
-        wanted.update(entry["name"] for entry in here if entry["expected"])
+            raise Refused(f"This host has no service of the role {' or '.join(roles)}.")
+        raise Refused(f"{', '.join(entry['unit'] for entry in here)}: neither enabled nor needed by the mail configuration; name the unit if it should run.")
     return [service for service in _KNOWN if service.name in wanted], others
 
 
