@@ -114,7 +114,8 @@ def _process_list(context) -> bytes:
     """Of other software only the name: what others are started with is not ours to carry away."""
     rows = ["    PID    PPID STATE STARTED              COMMAND"]
     for pid, process in sorted(_processes.processes(context).items()):
-        rows.append(f"{pid:7d} {process.parent:7d} {process.state:5} {iso(_processes.started(process)) or '':20} {process.command if process.software else process.name}")
+        command = process.command if process.software else process.name
+        rows.append(f"{pid:7d} {process.parent:7d} {process.state:5} {iso(_processes.started(process)) or '':20} {command}")
     return "\n".join(rows).encode("utf-8", "surrogateescape") + b"\n"
 
 

@@ -17,7 +17,8 @@ _COMMANDS = rb"(?:DATA|QUIT|RSET|NOOP|HELP|STARTTLS|EHLO|HELO|VRFY|ETRN)"
 _PATTERNS = tuple((words, re.compile(pattern, re.I | re.M), kept) for words, pattern, kept in (
     ((b"given password",), rb"(given password: ).*", rb"\1" + HIDDEN),
     ((b"pass", b"secret", b"token", b"api", b"bind_pw", b"credential"),
-     rb"((?:pass(?:w(?:or)?d|phrase)?|dnpass|bind_pw|secret|token|api[_-]?key|credentials?)['\"]?(?:\s*=\s*|\s*:\s+|=))(?!\(hidden\))(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;)>]+)",
+     rb"((?:pass(?:w(?:or)?d|phrase)?|dnpass|bind_pw|secret|token|api[_-]?key|credentials?)['\"]?(?:\s*=\s*|\s*:\s+))"
+     rb"(?!\(hidden\))(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s,;)>]+)",
      rb"\1" + HIDDEN),
     ((b"auth",), rb"(\bAUTH(?:ENTICATE)?\s+[A-Z0-9-]{4,20}[ \t]+)[A-Za-z0-9+/=_-]{4,}", rb"\1" + HIDDEN),
     ((b"resp=",), rb"(\bresp=)\S+", rb"\1" + HIDDEN),

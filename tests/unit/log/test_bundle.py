@@ -73,7 +73,10 @@ def test_no_secret_that_is_sown_on_a_host_reaches_the_bundle(monkeypatch, tmp_pa
     monkeypatch.setattr(evidence.dovecot, "settings", lambda context: None)
     monkeypatch.setattr(evidence.services, "collect", lambda context: {"units": []})
     monkeypatch.setattr(evidence.journal, "available", lambda: False)
-    monkeypatch.setattr(Context, "run", lambda self, *argv, **more: Ran(argv, 0, "--token sown-process token=sown-output\n") if argv[0] == "ss" else Ran(argv, None, missing=True))
+
+    def run(self, *argv, **more):
+        return Ran(argv, 0, "token=sown-output\n") if argv[0] == "ss" else Ran(argv, None, missing=True)
+    monkeypatch.setattr(Context, "run", run)
     context = Context(options={"since": 1795687190, "until": 1795687300, "log_files": [str(log)]})
     content, manifest = evidence.gather(context, 100000, 50000, False)
     files = opened(content)

@@ -76,8 +76,8 @@ def test_a_dkim_key_is_closed_and_stays_readable_for_its_user(now, remembered, e
     assert remedy.key_rights(now, KNOWN.users["opendkim"], remembered) == expected
 
 
-@pytest.mark.parametrize("path, uid", [("/etc/postfix", 102), ("/home/alice", 1001), ("/var/lib/dpkg/info", 102), ("/srv/vmail", 0), ("/usr/local/mail", 5), ("/var/spool", 5),
-                                       ("/srv/vmail/../x", 5000), ("/srv", 5000), ("/etc/ssh", 5)])
+@pytest.mark.parametrize("path, uid", [("/etc/postfix", 102), ("/home/alice", 1001), ("/var/lib/dpkg/info", 102), ("/srv/vmail", 0),
+                                       ("/usr/local/mail", 5), ("/var/spool", 5), ("/srv/vmail/../x", 5000), ("/srv", 5000), ("/etc/ssh", 5)])
 def test_a_tree_that_is_not_mail_or_for_root_is_refused(path, uid):
     with pytest.raises(harmless.Harmful):
         harmless.check_tree(path, uid)

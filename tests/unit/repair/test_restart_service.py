@@ -78,8 +78,8 @@ def test_neither_units_nor_roles_is_an_error(host):
 
 
 @pytest.mark.parametrize("unit, word", [
-    ("ssh", "neither"), ("sshd.service", "neither"), ("nginx", "web"), ("nftables", "firewall"), ("fail2ban", "ban"), ("cron", "neither"), ("srv-vmail.mount", "neither"),
-    ("nosuch", "neither"), ("opendkim", "not on this host"), ("x.service\nssh", "neither"),
+    ("ssh", "neither"), ("sshd.service", "neither"), ("nginx", "web"), ("nftables", "firewall"), ("fail2ban", "ban"), ("cron", "neither"),
+    ("srv-vmail.mount", "neither"), ("nosuch", "neither"), ("opendkim", "not on this host"), ("x.service\nssh", "neither"),
 ])
 def test_a_unit_that_is_not_mails_is_refused(host, unit, word):
     with pytest.raises(steps.Refused, match=word):
@@ -214,7 +214,8 @@ def test_a_reload_needs_a_service_that_runs_and_can(host):
 
 def test_a_failed_unit_is_started_only_when_a_mail_unit_waits_for_it(host):
     assert took({"units": ["stunnel"]}) == [], "it has not failed"
-    host.facts = dict(host.facts, failed_units=[{"unit": "stunnel.service"}, {"unit": "nftables.service"}, {"unit": "srv-vmail.mount"}, {"unit": "backup.service"}])
+    failed = ("stunnel.service", "nftables.service", "srv-vmail.mount", "backup.service")
+    host.facts = dict(host.facts, failed_units=[{"unit": unit} for unit in failed])
     assert took({"units": ["stunnel"]}) == ["systemctl reset-failed stunnel.service", "systemctl start stunnel.service"]
     for unit in ("nftables.service", "srv-vmail.mount", "backup.service"):
         with pytest.raises(steps.Refused):
@@ -278,7 +279,8 @@ def test_its_commands_are_allowed(line):
 
 
 @pytest.mark.parametrize("line", [
-    "systemctl unmask --runtime sshd.service", "systemctl start ssh@1.service", "systemctl restart fail2ban.service", "systemctl kill --kill-whom=all --signal=STOP dovecot.service",
+    "systemctl unmask --runtime sshd.service", "systemctl start ssh@1.service", "systemctl restart fail2ban.service",
+    "systemctl kill --kill-whom=all --signal=STOP dovecot.service",
     "systemctl kill --kill-whom=all --signal=KILL ssh.service", "systemctl enable --force dovecot.service", "systemctl start netfilter-persistent.service",
     "systemctl unmask --runtime", "systemctl --root=/x unmask dovecot.service",
 ])

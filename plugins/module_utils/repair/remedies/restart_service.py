@@ -105,7 +105,8 @@ def _named(context, units, roles) -> tuple:
     if roles and not wanted and not others:
         if not here:
             raise Refused(f"This host has no service of the role {' or '.join(roles)}.")
-        raise Refused(f"{', '.join(entry['unit'] for entry in here)}: neither enabled nor needed by the mail configuration; name the unit if it should run.")
+        names = ", ".join(entry["unit"] for entry in here)
+        raise Refused(f"{names}: neither enabled nor needed by the mail configuration; name the unit if it should run.")
     return [service for service in _KNOWN if service.name in wanted], others
 
 
@@ -136,8 +137,7 @@ def _mend(service, action: str, handled):
         if action == "reload":
             raise Refused(f"{unit.name} does not run, so that there is nothing to reload; use the action auto.")
         _check(context, service)
-        for step in preparation(unit):
-            yield step
+        yield from preparation(unit)
         verb = "restart" if unit.up else "start"
         yield from _start(unit.name, verb, "it does not run" + (", although systemd takes it for active" if unit.up else ""), _runs(context, service))
         return
@@ -159,23 +159,21 @@ def _mend(service, action: str, handled):
         yield from _restart(service, unit, "it was asked for", _runs(context, service))
 
 
-def preparation(unit: Unit) -> list:
-    """What must be done before a unit that is switched off, failed or outdated can be started."""
-    found = []
+def preparation(unit: Unit):
+    """Steps: what must be done before a unit that is switched off, failed or outdated can be started."""
     for name, by in unit.switched_off:
         runtime = ("--runtime",) if by == "masked-runtime" else ()
         if by.startswith("masked"):
-            found.append(Command(("systemctl", "unmask", *runtime, name), "it is masked, perhaps on purpose: ask who did it",
-                                 undo=" ".join(("systemctl mask", *runtime, name))))
+            yield Command(("systemctl", "unmask", *runtime, name), "it is masked, perhaps on purpose: ask who did it",
+                          undo=" ".join(("systemctl mask", *runtime, name)))
     for name, by in unit.switched_off:
         if by == "disabled":
-            found.append(Command(("systemctl", "enable", name), "it is disabled and would not come back after a restart of the host",
-                                 undo=f"systemctl disable {name}", timeout=_RESTART_SECONDS))
+            yield Command(("systemctl", "enable", name), "it is disabled and would not come back after a restart of the host",
+                          undo=f"systemctl disable {name}", timeout=_RESTART_SECONDS)
     if unit.outdated:
-        found.append(_daemon_reload())
+        yield _daemon_reload()
     if unit.failed:
-        found.append(Command(("systemctl", "reset-failed", unit.name), "systemd has given it up"))
-    return found
+        yield Command(("systemctl", "reset-failed", unit.name), "systemd has given it up")
 
 
 def _daemon_reload() -> Command:
@@ -280,7 +278,9 @@ def _look(context, service) -> Unit:
     if mine is None:
         raise Refused(f"systemd does not tell about {entry['unit']}; look at systemctl status.")
     stopped = entry["stopped_processes"] > 0
-    ill = "" if not entry["running"] else f"{entry['stopped_processes']} of its processes are stopped (state T)" if stopped else _trouble(context, service, entry)
+    ill = ""
+    if entry["running"]:
+        ill = f"{entry['stopped_processes']} of its processes are stopped (state T)" if stopped else _trouble(context, service, entry)
     return Unit(entry["unit"], entry["running"], mine.get("ActiveState") in _UP, failed=mine.get("ActiveState") == "failed",
                 outdated=mine.get("NeedDaemonReload") == "yes", can_reload=mine.get("CanReload") == "yes",
                 switched_off=switched_off([block for block in blocks.values() if block.get("LoadState") != "not-found"], _is_wanted), ill=ill, stopped=stopped)
@@ -335,7 +335,8 @@ def _trouble(context, service, entry) -> str:
     asked = [probe for probe in loopback.collect(context)["probes"] if probe["port"] in ports]
     waiting = not_accepted(context.read("/proc/net/tcp", 8 << 20) or "") | not_accepted(context.read("/proc/net/tcp6", 8 << 20) or "")
     # A connection that a firewall drops does not come about either, but then none waits to be accepted.
-    silent = [probe for probe in asked if probe["outcome"] == "silent" or (probe["outcome"] == "timeout" and (probe["step"] != "connect" or probe["port"] in waiting))]
+    silent = [probe for probe in asked if probe["outcome"] == "silent"
+              or (probe["outcome"] == "timeout" and (probe["step"] != "connect" or probe["port"] in waiting))]
     return f"it answers on none of its ports {', '.join(sorted({str(probe['port']) for probe in silent}))}" if asked and len(silent) == len(asked) else ""
 
 
@@ -350,13 +351,13 @@ def _dovecot_pairs(context) -> list:
 
 
 def _held_up(context) -> list:
-    """``[(service, text)]`` of what keeps the MTA from greeting anybody and is not to be blamed on it: whom it asks does not answer, or all its servers are busy."""
+    """``[(service, text)]`` of what keeps the MTA from greeting anybody and is not its fault: whom it asks is silent, or all its servers are busy."""
     known = postfix.settings(context) or {"masters": [], "expanded": {}}
     commands = [process.command for process in _processes.mail_processes(context) if process.software == "postfix"]
     busy = [(None, text) for text in at_limit(known["masters"], known["expanded"].get("default_process_limit", ""), commands)]
-    return busy + [(endpoint["service"], f"{endpoint['service'] or endpoint['role']} at {endpoint['address']} does not answer")
-            for endpoint in companions.collect(context)["endpoints"]
-            if endpoint["service"] != "postfix" and (endpoint["connect"] in ("no_answer", "timeout") or (endpoint["role"] == "sasl" and endpoint["connect"] != "ok"))]
+    silent = [endpoint for endpoint in companions.collect(context)["endpoints"] if endpoint["service"] != "postfix"
+              and (endpoint["connect"] in ("no_answer", "timeout") or (endpoint["role"] == "sasl" and endpoint["connect"] != "ok"))]
+    return busy + [(endpoint["service"], f"{endpoint['service'] or endpoint['role']} at {endpoint['address']} does not answer") for endpoint in silent]
 
 
 def at_limit(masters: list, usual: str, commands: list) -> list:
