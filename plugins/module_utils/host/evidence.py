@@ -98,7 +98,8 @@ def _state(context, bundle) -> None:
         if len(ran.out) >= _STATE_BYTES:
             bundle.leave_out(ran.source, f"only its first {_STATE_BYTES} bytes")
             text = text[:text.rfind(b"\n") + 1]
-        bundle.add(name, ran.source[:200], [text])
+        if not bundle.add(name, ran.source, [text]) and not ran.timed_out:
+            bundle.leave_out(ran.source, clean(ran.err, 120) or "it printed nothing")
     mta, imap = postfix.settings(context), dovecot.settings(context)
     if mta:
         bundle.add("postconf.txt", "postconf -n, without secrets", [_lines(mta["settings"])])
@@ -123,13 +124,18 @@ def _file(bundle, path: str, name: str, since, until, clock, look=lambda data: d
     """One log file's lines of the window; ``look`` is shown them, and returns them."""
     reading = Reading(path)
     room = bundle.room()
-    if room:
-        bundle.add(name, path, (look(block.data) for block, _stamps in blocks(path, since, until, clock.budget(room), reading)))
-    else:
-        reading.fail("there was no room left")
-    if reading.problem:
-        bundle.leave_out(path, reading.problem)
+    found = (look(block.data) for block, _stamps in blocks(path, since, until, clock.budget(room), reading))
+    _log(bundle, name, reading, room, found)
     return reading
+
+
+def _log(bundle, name: str, reading: Reading, room: int, found) -> None:
+    """Add what is ``found`` of a log, and say what is not there and why."""
+    added = room > 0 and bundle.add(name, reading.source, found)
+    if not room:
+        reading.fail("there was no room left")
+    if reading.problem or not added:
+        bundle.leave_out(reading.source, reading.problem or "nothing of it is in the window")
 
 
 def _packages(bundle, since, until, clock) -> None:
@@ -152,12 +158,7 @@ def _kernel(bundle, since, until, clock) -> None:
 def _journal(bundle, kind: str, name: str, since, until, clock, choose=None) -> None:
     reading = Reading(" ".join(journal.command(kind, since, until)))
     room = bundle.room()
-    if room:
-        bundle.add(name, reading.source, (block.data for block, _stamps in journal.blocks(kind, since, until, clock.budget(room), reading, choose)))
-    else:
-        reading.fail("there was no room left")
-    if reading.problem:
-        bundle.leave_out(reading.source, reading.problem)
+    _log(bundle, name, reading, room, (block.data for block, _stamps in journal.blocks(kind, since, until, clock.budget(room), reading, choose)))
 
 
 def _logs(context, bundle, since, until, clock) -> None:

@@ -37,8 +37,8 @@ class Bundle:
     def leave_out(self, what: str, why: str) -> None:
         self.left_out.append({"what": clean(what, 200), "why": clean(why, 200)})
 
-    def add(self, name: str, source: str, blocks) -> None:
-        """Add a part from ``blocks`` of whole lines, as far as there is room. An empty one is left out, and so is what is too much.
+    def add(self, name: str, source: str, blocks) -> bool:
+        """Add a part from ``blocks`` of whole lines, as far as there is room; False when nothing came of it, which the caller explains.
 
         Room is measured before ``changes``: pseudonyms are longer than what they stand for, and the newest lines come last.
         """
@@ -57,12 +57,11 @@ class Bundle:
         if cut:
             self.leave_out(source, f"only the first {size} bytes are in {name}: it is larger than allowed")
         if not data:
-            if not cut:
-                self.leave_out(source, "nothing of it is in the window")
-            return
+            return cut
         self.left -= size
         self.parts.append({"name": name, "source": clean(source, 400), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})
         self._file(name, data)
+        return True
 
     def _file(self, name: str, data: bytes) -> None:
         entry = tarfile.TarInfo(f"evidence/{name}")

@@ -36,11 +36,17 @@ def test_each_part_and_all_together_are_bounded_in_whole_lines_and_that_is_said(
     assert "/log/a" in manifest["left_out"][0]["what"]
 
 
-def test_what_is_empty_is_left_out_and_said():
+def test_what_is_empty_is_no_part_and_a_log_of_which_nothing_is_kept_is_explained_once(tmp_path):
     bundle = Bundle(100, 100)
-    bundle.add("a", "/log/a", [])
+    assert bundle.add("a", "/log/a", []) is False and bundle.add("b", "/log/b", [b"x\n"]) is True
+    reading = evidence.Reading(str(tmp_path / "mail.log"))
+    evidence._log(bundle, "c", reading, 10, iter([]))
+    reading.fail("permission denied")
+    evidence._log(bundle, "c", reading, 10, iter([]))
+    evidence._log(bundle, "d", evidence.Reading("/log/d"), 0, iter([b"x\n"]))
     _content, manifest = bundle.close({})
-    assert manifest["parts"] == [] and manifest["left_out"][0]["what"] == "/log/a"
+    assert [part["name"] for part in manifest["parts"]] == ["b"]
+    assert [entry["why"] for entry in manifest["left_out"]] == ["nothing of it is in the window", "permission denied", "there was no room left"]
 
 
 def test_pseudonyms_that_are_longer_do_not_push_the_newest_lines_out():
