@@ -18,8 +18,8 @@ description:
   - Canaries carry C(X-Mailops-Canary) (the token) and C(X-Mailops-Run), and are marked C(Auto-Submitted) (RFC 3834), so that nobody answers them.
   - New mail is asked for every tenth of a second at first, less often after ten seconds; after half a minute an IMAP server that can (IDLE) is left to
     tell. A look by POP3 is a whole login, and rarer.
-  - On one server no more than 40 sessions in mailboxes and 10 for sending are open at once, so that its users still get in; further pairs wait for
-    their turn.
+  - On one server no more than 40 sessions in mailboxes and 10 for sending are open at once, and no more than 10 are begun at once, so that its
+    users still get in; further pairs wait for their turn.
   - A server that is down, slow, broken or hostile is a successful result. The module fails only when it cannot begin.
   - Runs on the controller or on any host with Python. With O(hop) the connections are made by the SSH server of a vantage point that needs no Python.
 author:

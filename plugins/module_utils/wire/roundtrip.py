@@ -36,8 +36,9 @@ _MOST_ATTEMPTS = 20
 # IMAP sessions in one account: Dovecot lets in 10 from one address (mail_max_userip_connections).
 _MOST_SESSIONS = 5
 # Sessions on one server. As packaged, Dovecot has 100 under TLS for everybody (imap-login, process_limit), Postfix lets in 50 from one client
-# (smtpd_client_connection_count_limit), Exim 20 in all (smtp_accept_max): users need the rest.
-_MOST_READING, _MOST_SENDING = 40, 10
+# (smtpd_client_connection_count_limit), Exim 20 in all (smtp_accept_max): users need the rest. Fewer begin at a time, for what a session costs is its
+# login (a slow hash by design), and a busy server that is asked for many at once answers none within the time of a step.
+_MOST_READING, _MOST_SENDING, _MOST_BEGINNING = 40, 10, 10
 # dot-atom of RFC 5322 section 3.2.3, and a domain or an address literal.
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[A-Za-z0-9:.]+\])")
 _RUN = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -190,7 +191,8 @@ class _Shared:
         for pair in pairs:
             mailbox = pair["mailbox"]
             self._turns[_account(mailbox)] = threading.BoundedSemaphore(1 if _is_pop3(mailbox) else _MOST_SESSIONS)
-            self._turns[_id(mailbox)] = threading.BoundedSemaphore(_MOST_READING)
+            self._turns[_id(mailbox)] = threading.BoundedSemaphore(_MOST_BEGINNING if _is_pop3(mailbox) else _MOST_READING)
+            self._turns["beginning", _id(mailbox)] = threading.BoundedSemaphore(_MOST_BEGINNING)
             self._turns[_id(pair["through"])] = threading.BoundedSemaphore(_MOST_SENDING)
         self._lock = threading.Lock()
         self._swept = set()
@@ -253,13 +255,14 @@ class _Leg:
             self._with_box(Pop3Box(self._visit_mailbox, lambda: self.shared.turn(self.until, *places), self.options["poll"]))
             return
         with self.shared.turn(time.monotonic() + self._left(), *places):
-            self._with_box(ImapBox(self._visit_mailbox, mailbox["junk"], self.options["poll"]))
+            self._with_box(ImapBox(self._visit_mailbox, mailbox["junk"], self.options["poll"]), ("beginning", _id(mailbox)))
 
-    def _with_box(self, box):
+    def _with_box(self, box, *beginning):
         problem = None
         old = (self.shared.senders, time.time() - self.options["leftover_age"])
         try:
-            self.seen["swept"] = box.open(old if self.shared.sweeps(_account(self.pair["mailbox"])) else None)
+            with self.shared.turn(time.monotonic() + self._left(), *beginning):
+                self.seen["swept"] = box.open(old if self.shared.sweeps(_account(self.pair["mailbox"])) else None)
             self.side = "sending"
             self._send()
             self.side = "mailbox"
