@@ -14,7 +14,7 @@ from playing import BIN, ROOT, run
 
 AUTO = ("-e", "respond_mode=auto", "-e", "remediate_pause=0", "-e", "verify_settle=0")
 # What a repair could change, without what changes by itself.
-STATE_OF_HOST = "(find /etc /usr/lib/postfix -xdev -type f -exec sha256sum {} + | sort; find /etc /var/spool/postfix -xdev -maxdepth 2 -printf '%p %U:%G %m\\n' | sort; "\
+STATE_OF_HOST = "(find /etc /usr/lib/postfix -xdev -type f -exec sha256sum {} + | sort; find /etc /var/spool/postfix -xdev -maxdepth 1 -printf '%p %U:%G %m\\n' | sort; "\
                 "systemctl list-unit-files --no-pager; systemctl is-active postfix@- dovecot opendkim) | grep -v mtab | sha256sum"
 
 
@@ -126,11 +126,10 @@ def test_a_harmless_change_beside_the_cause_stays(play, single, mail, broken):
 def test_a_wrong_diagnosis_ends_in_a_rollback_and_a_call_for_people(play, single, mail, broken, tmp_path):
     catalogue = tmp_path / "catalogue"
     shutil.copytree(ROOT / "roles/diagnose/files/catalogue", catalogue)
-    wrong = yaml.safe_load((catalogue / "service.yml").read_text())
-    wrong["service.mta_stopped"]["remedies"][0].update(role="rollback_config", options={"software": "postfix", "settings": ["smtpd_banner"]})
-    (catalogue / "service.yml").write_text(yaml.safe_dump(wrong))
-    # It starts Postfix, too, as any remedy of its configuration does; so that it does not help, the port is taken away.
-    before = broken("postconf -e smtpd_banner=hello; postconf -MX smtp/inet; systemctl restart postfix@-; " + STOP)
+    wrong = yaml.safe_load((catalogue / "config.yml").read_text())
+    wrong["config.listener_missing"]["remedies"] = [dict(wrong["config.listener_missing"]["remedies"][0], options={"software": "postfix", "settings": ["smtpd_banner"]})]
+    (catalogue / "config.yml").write_text(yaml.safe_dump(wrong))
+    before = broken("postconf -e smtpd_banner=hello; postconf -MX submission/inet submissions/inet; systemctl restart postfix@-")
     played = play(single, *AUTO, *(word for name in ("assess", "diagnose", "remediate") for word in ("-e", f"{name}_catalogue_dir={catalogue}")),
                   "-e", "remediate_settle=3", playbook="playbooks/remediate.yml")
     assert played.rc != 0 and "a person must look" in played.out
