@@ -18,6 +18,8 @@ from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 from ansible_collections.mailops.outage.plugins.module_utils.wire import probe as wire_probe
 
 _POLL_SECONDS = 2.0
+# What may have died of a cause that was something else.
+_SERVICES = ("mta", "imap", "milter", "policy", "filter", "antispam")
 
 
 class ActionModule(ActionBase):
@@ -86,9 +88,20 @@ class ActionModule(ActionBase):
             return self._end("lost", "the host does not answer any more; it puts itself back by its own timer", changed_at=changed_at)
         if answer.get("failed"):
             return self._put_back(clean(answer.get("msg") or "the remedy failed"))
+        if step["role"] != "restart_service":
+            self._start_what_stopped()
         self._guard("note", files=[record["path"] for record in taken if record.get("path")])
         waited = self._wait(awaited, args)
         return self._end("changed", f"waited {waited:.0f} s for the mail services to answer", changed_at=changed_at)
+
+    def _start_what_stopped(self):
+        """What died of the cause does not come back by itself when the cause is gone. Where nothing is ill, nothing is started; a refusal is left to the look."""
+        answer = self._ask("mail_remedy", remedy="restart_service", options={"roles": list(_SERVICES)})
+        taken = [record for record in answer.get("steps") or [] if record.get("taken")]
+        if taken or answer.get("failed"):
+            self._note("started", taken=taken, failed=bool(answer.get("failed")), said=clean(answer.get("msg") or ""))
+        for record in taken:
+            Display().display(clean(f"{self._step['host']}: {record['does']} -> {record['rc']}"))
 
     def _put_back(self, because):
         back = self._guard("roll_back", because=because)

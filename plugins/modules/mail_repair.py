@@ -9,7 +9,7 @@ short_description: Take one step of a plan on its host, guarded
 version_added: 0.1.0
 description:
   - Looks whether the cause still holds and the remedy would still do what was shown; takes lock, budget and checkpoint and sets the rollback timer
-    (M(mailops.outage.mail_guard)); runs the remedy; and waits for the mail services to answer.
+    (M(mailops.outage.mail_guard)); runs the remedy; starts mail services that died of the cause; and waits for the mail services to answer.
   - A remedy that fails is rolled back at once. One that does not is confirmed or rolled back by M(mailops.outage.mail_repair_end); without it the host puts
     itself back.
   - Each of these is in the journal before it is done.

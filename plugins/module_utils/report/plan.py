@@ -39,5 +39,6 @@ def lines(plan: dict, mode: str, language: str, settle: int, rollback_after: int
         else:
             if step["undo"]:
                 row("undo", in_language(step["undo"], language))
-            row("wait", say("plan_wait", language, settle=settle, rollback=rollback_after))
+            first = "" if step["role"] == "restart_service" else say("plan_start", language)
+            row("wait", first + say("plan_wait", language, settle=settle, rollback=rollback_after))
     return shown

@@ -91,6 +91,7 @@ WORDS = {
     "label_wait": {"en": "and then", "nl": "en daarna"},
     "plan_wait": {"en": "waits up to {settle} s for mail to work; without that the host puts itself back after {rollback} s",
                   "nl": "wacht tot {settle} s tot de mail werkt; zonder dat zet de host zichzelf na {rollback} s terug"},
+    "plan_start": {"en": "starts mail services that do not run (restart_service), and ", "nl": "start maildiensten die niet draaien (restart_service), en "},
     "plan_more": {"en": "{count} more commands, in {path}", "nl": "nog {count} opdrachten, in {path}"},
     # Headings and table heads of the full report.
     "title": {"en": "Mail diagnosis", "nl": "Maildiagnose"},
