@@ -95,7 +95,10 @@ class ActionModule(ActionBase):
         return self._end("changed", f"waited {waited:.0f} s for the mail services to answer", changed_at=changed_at)
 
     def _start_what_stopped(self):
-        """What died of the cause does not come back by itself when the cause is gone. Where nothing is ill, nothing is started; a refusal is left to the look."""
+        """What died of the cause does not come back by itself when the cause is gone. Where nothing is ill, nothing is started.
+
+        A refusal is left to the look that follows.
+        """
         answer = self._ask("mail_remedy", remedy="restart_service", options={"roles": list(_SERVICES)})
         taken = [record for record in answer.get("steps") or [] if record.get("taken")]
         if taken or answer.get("failed"):

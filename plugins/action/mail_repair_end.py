@@ -5,6 +5,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import estate
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
 from ansible_collections.mailops.outage.plugins.module_utils.repair import gate, journal, verdict
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
@@ -31,7 +32,9 @@ class ActionModule(ActionBase):
         except (OSError, ValueError, KeyError, StopIteration) as problem:
             raise AnsibleActionFail(f"The step {args['step']} of {args['run_dir']} cannot be ended: {problem}") from None
         try:
-            helped, because = verdict.judge(step, before, after.read("diagnosis.json"), after.read("journeys.json")["legs"],
+            declared = after.read("estate.json").get("declared") or {}
+            expected = {item["host"]: estate.expected(item, declared) for item in after.observations()}
+            helped, because = verdict.judge(step, before, after.read("diagnosis.json"), after.read("journeys.json")["legs"], expected,
                                             any(item["host"] == step["host"] for item in made["containment"]))
         except (OSError, ValueError, KeyError) as problem:
             # What was not seen is not well.

@@ -66,7 +66,7 @@ steps:
       type: str
       sample: null
     mark:
-      description: The start of the SHA-256 of what it writes; null where it writes nothing.
+      description: The start of the SHA-256 of the lines that it changes in the file; null where it writes nothing.
       type: str
       sample: null
     taken:

@@ -103,6 +103,12 @@ class Write:
             raise StepFailed(f"{self.does()}: {problem}") from None
         return Ran((self.does(),), 0)
 
+    def mark(self) -> str:
+        """The start of the digest of the lines that change, whatever else the file holds."""
+        lines = [(text or b"").decode("utf-8", "surrogateescape").splitlines() for text in (_content(self.path), self.content)]
+        changed = [line for line in difflib.unified_diff(*lines, lineterm="", n=0) if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+        return hashlib.sha256("\n".join(changed).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
     def diff(self) -> dict | None:
         before = _content(self.path)
         if before == self.content:
@@ -269,8 +275,7 @@ def told(found: dict) -> list:
 def take(remedy, dry: bool, records: list) -> None:
     """Take the steps of ``remedy`` in turn, and add a record of each to ``records`` before the next is begun.
 
-    A record is ``{does, because, undo, path, mark, taken, rc, said, seconds, diff}``; ``mark`` is the start of the digest of what is written. Raises Refused,
-    StepFailed; ``records`` holds what was done until then.
+    A record is ``{does, because, undo, path, mark, taken, rc, said, seconds, diff}``; ``mark`` tells one change of a file from another. Raises Refused, StepFailed; ``records`` holds what was done until then.
     """
     try:
         step = next(remedy)
@@ -279,9 +284,8 @@ def take(remedy, dry: bool, records: list) -> None:
                 step.check()
             except harmless.Harmful as problem:
                 raise Refused(f"{step.does()}: {problem}") from None
-            content = getattr(step, "content", None)
             record = {"does": clean(step.does(), _MOST_COMMAND), "because": clean(step.because), "undo": clean(step.undo, 2000),
-                      "path": getattr(step, "path", None), "mark": hashlib.sha256(content).hexdigest()[:16] if content is not None else None,
+                      "path": getattr(step, "path", None), "mark": step.mark() if isinstance(step, Write) else None,
                       "taken": not dry, "rc": None, "said": [], "seconds": 0.0, "diff": step.diff()}
             records.append(record)
             began = time.monotonic()

@@ -22,8 +22,8 @@ def probes(diagnosis: dict) -> dict:
     return {(probe["host"], probe["id"]): probe["ok"] for probe in diagnosis["probes"] if probe.get("look") != "vantage"}
 
 
-def judge(step: dict, before: dict, after: dict, legs: list, contained: bool = False) -> tuple:
-    """``(helped, sentence)``. ``contained``: temporary settings of our own are in force, and are no cause.
+def judge(step: dict, before: dict, after: dict, legs: list, expected: dict, contained: bool = False) -> tuple:
+    """``(helped, sentence)``. ``expected``: {host: protocols that it is to serve}. ``contained``: temporary settings of our own are in force, and are no cause.
 
     It helped when its cause is gone, no probe that was well fails now, no harm was done, and what failed works: each probe that failed and is to serve, and
     each message. What another cause, found beside it, still keeps from working is left to that cause's own repair.
@@ -48,7 +48,8 @@ def judge(step: dict, before: dict, after: dict, legs: list, contained: bool = F
     others = left & found
     if others:
         return True, "its cause is gone; still to be repaired: " + ", ".join(sorted(cause for cause, _host in others))
-    failing = sorted(name for name, well in now.items() if not well and then.get(name) is False and _expected(after, name))
+    failing = sorted({(probe["host"], probe["id"]) for probe in after["probes"] if probe["protocol"] in expected.get(probe["host"], ())}
+                     & {name for name, well in now.items() if not well})
     if failing or left:
         what = [f"{host} {name}" for host, name in failing] + sorted(cause for cause, _host in left)
         return False, "its cause is gone, and mail still does not work: " + ", ".join(what[:4])
@@ -57,7 +58,3 @@ def judge(step: dict, before: dict, after: dict, legs: list, contained: bool = F
         return False, "messages do not arrive: " + ", ".join(lost[:4])
     return True, "its cause is gone, and mail works" + (f" ({len(legs)} messages arrived)" if legs else "")
 
-
-def _expected(diagnosis: dict, name: tuple) -> bool:
-    """Whether a probe that fails is of a service that is to answer: a diagnosis that calls mail healthy knows that it is not."""
-    return diagnosis["verdict"] != "healthy"

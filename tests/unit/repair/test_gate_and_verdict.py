@@ -53,6 +53,7 @@ def diagnosis(*causes, probes=((25, True),), verdict_="outage", reachable=True):
 
 
 DOWN = diagnosis("service.mta_stopped", probes=((25, False), (143, True)))
+SERVES = {"mail": {"smtp"}}
 WELL = diagnosis(probes=((25, True), (143, True)), verdict_="healthy")
 
 
@@ -80,7 +81,7 @@ def test_services_are_awaited_that_worked_or_are_to_work():
 
 
 def test_it_helped_when_the_cause_is_gone_and_everything_works():
-    helped, because = verdict.judge(STEP, DOWN, WELL, [{"name": "inbound", "ok": True}])
+    helped, because = verdict.judge(STEP, DOWN, WELL, [{"name": "inbound", "ok": True}], SERVES)
     assert helped and "1 messages" in because
 
 
@@ -95,21 +96,21 @@ def test_it_helped_when_the_cause_is_gone_and_everything_works():
     ("cannot be reached", diagnosis(probes=((25, True), (143, True)), verdict_="healthy", reachable=False), []),
 ])
 def test_anything_else_is_put_back(word, after, legs):
-    helped, because = verdict.judge(STEP, DOWN, after, legs)
+    helped, because = verdict.judge(STEP, DOWN, after, legs, SERVES)
     assert not helped and word in because
 
 
 def test_what_another_cause_keeps_from_working_does_not_undo_a_good_repair():
     both = diagnosis("service.mta_stopped", "service.imap_stopped", probes=((25, False), (143, False)))
     after = diagnosis("service.imap_stopped", probes=((25, True), (143, False)))
-    helped, because = verdict.judge(STEP, both, after, [{"name": "inbound", "ok": False}])
+    helped, because = verdict.judge(STEP, both, after, [{"name": "inbound", "ok": False}], SERVES)
     assert helped and "service.imap_stopped" in because
 
 
 def test_our_own_containment_is_no_cause():
     after = diagnosis("config.deferred_by_setting", probes=((25, True), (143, True)))
-    assert verdict.judge(STEP, DOWN, after, [], contained=True)[0]
-    assert not verdict.judge(STEP, DOWN, after, [])[0]
+    assert verdict.judge(STEP, DOWN, after, [], SERVES, contained=True)[0]
+    assert not verdict.judge(STEP, DOWN, after, [], SERVES)[0]
 
 
 def test_only_what_a_dead_process_of_this_account_here_left_is_taken_over():
@@ -123,3 +124,10 @@ def test_only_what_a_dead_process_of_this_account_here_left_is_taken_over():
     state = {"checkpoints": [{"owner": dead, "step": "s1"}, {"owner": mine, "step": "s2"}], "lock": {"owner": dead}}
     assert gate.left_open(state, owner.is_gone) == ([state["checkpoints"][0]], dead)
     assert gate.left_open({"checkpoints": None, "lock": None}, owner.is_gone) == ([], "")
+
+
+def test_a_port_that_nobody_serves_and_mail_that_still_waits_are_no_failure():
+    before = diagnosis("service.mta_stopped", "queue.backlog", probes=((25, False), (143, True), (110, False)))
+    after = diagnosis("queue.backlog", probes=((25, True), (143, True), (110, False)), verdict_="degraded")
+    after["probes"][2]["protocol"] = "pop3"
+    assert verdict.judge(STEP, before, after, [], SERVES)[0]
