@@ -74,13 +74,17 @@ def steps(context, options):
         problem = _complaint(context, software, changed)
     if problem:
         raise Refused(f"The configuration would be invalid even when taken back ({problem}); repair it by hand.")
+    names = _names_changed(changed)
     for path, content in sorted(changed.items()):
         there = good.get(path)
         new = there is not None and not os.path.lexists(path)
         yield Write(path, content, f"it differs from {there.since if there else 'what was there'}", undo="Put the present file back (the checkpoint keeps it)",
                     uid=there.uid if new else None, gid=there.gid if new else None, mode=there.mode if new else None)
     yield from _compiled(context, changed)
-    yield from _taken_over(context, software, changed, _names_changed(changed))
+    # Certificates and keys are often shared.
+    shared = {"postfix", "dovecot"} if any(path.startswith("/etc/ssl/") for path in changed) else set()
+    for each in sorted(shared | {software}):
+        yield from _taken_over(context, each, changed, names)
 
 
 def _known(options: dict) -> dict:
