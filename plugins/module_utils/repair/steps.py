@@ -275,7 +275,8 @@ def told(found: dict) -> list:
 def take(remedy, dry: bool, records: list) -> None:
     """Take the steps of ``remedy`` in turn, and add a record of each to ``records`` before the next is begun.
 
-    A record is ``{does, because, undo, path, mark, taken, rc, said, seconds, diff}``; ``mark`` tells one change of a file from another. Raises Refused, StepFailed; ``records`` holds what was done until then.
+    A record is ``{does, because, undo, path, mark, taken, rc, said, seconds, diff}``; ``mark`` tells one change of a file from another. Raises Refused,
+    StepFailed; ``records`` holds what was done until then.
     """
     try:
         step = next(remedy)

@@ -57,4 +57,3 @@ def judge(step: dict, before: dict, after: dict, legs: list, expected: dict, con
     if lost:
         return False, "messages do not arrive: " + ", ".join(lost[:4])
     return True, "its cause is gone, and mail works" + (f" ({len(legs)} messages arrived)" if legs else "")
-
