@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import dovecot, known_good, postfix, services
+from ansible_collections.mailops.outage.plugins.module_utils.host.context import run_command
 from ansible_collections.mailops.outage.plugins.module_utils.repair import config_text
 from ansible_collections.mailops.outage.plugins.module_utils.repair.steps import Command, Refused, Write
 
@@ -126,7 +127,6 @@ def _from_snapshot(software: str, most_days: int) -> dict:
 
 def _from_history(software: str) -> dict:
     """The last commit of each file of /etc (etckeeper), or the one before when the file is as committed."""
-    from ansible_collections.mailops.outage.plugins.module_utils.host.context import run_command  # pylint: disable=import-outside-toplevel
     if not os.path.isdir("/etc/.git"):
         return {}
     listed = run_command(("git", "-C", "/etc", "ls-files", "-z"), 20)
