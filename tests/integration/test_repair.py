@@ -81,6 +81,16 @@ def test_no_answer_means_no_and_an_approval_is_for_the_plan_that_was_shown(play,
     assert mail.look("systemctl is-active postfix@-").strip() == "active"
 
 
+def test_what_a_person_edits_after_the_plan_was_shown_is_not_overwritten(play, single, mail, broken):
+    broken(RELAY)
+    approve = ("-e", "respond_mode=approve", "-e", "remediate_pause=0")
+    digest = events(play(single, *approve, playbook="playbooks/remediate.yml"), "plan")[0]["plan"]
+    mail.change("postconf -e 'relayhost=[127.0.0.3]:2526' && postfix reload")
+    before = mail.look(STATE_OF_HOST)
+    played = play(single, *approve, "-e", f"remediate_approved={digest}", playbook="playbooks/remediate.yml")
+    assert played.rc != 0 and "not for this plan" in played.out and mail.look(STATE_OF_HOST) == before
+
+
 def test_a_person_at_work_and_a_change_freeze_keep_the_machinery_off(play, single, mail, broken):
     before = broken(STOP + "; mkdir -p /etc/mailops; touch /etc/mailops/human-at-work")
     played = play(single, *AUTO, playbook="playbooks/remediate.yml")

@@ -108,9 +108,25 @@ def taken_back(current: str, good: str, kind: str, chosen=None, only_missing: bo
         if only_missing:
             kept += [one.text for one in gone if not set(one.names) & there] + [one.text for one in now[begin:end]]
         else:
-            kept += [one.text for one in gone] + [one.text for one in now[begin:end] if not wants(one)]
+            kept += _in_place(gone, now[begin:end], wants)
     # A last line without its end must not run into what comes back after it.
     return "".join(text if text.endswith("\n") or place == len(kept) - 1 else text + "\n" for place, text in enumerate(kept))
+
+
+def _in_place(gone: list, now: list, wants) -> list:
+    """The texts of a stretch that differs: what is wanted back stands where its namesake stood, else at the beginning."""
+    if all(wants(one) for one in now):
+        return [one.text for one in gone]
+    left, found = list(gone), []
+    for one in now:
+        if not wants(one):
+            found.append(one.text)
+            continue
+        namesake = next((other for other in left if other.names and other.names == one.names), None)
+        if namesake:
+            left.remove(namesake)
+            found.append(namesake.text)
+    return [one.text for one in left] + found
 
 
 def blamed(text: str, kind: str, errors: list):
