@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 DEVBIN := $(DEV)/bin
 LAYOUT := single
 FAULT := mta_stopped
+MODE :=
 LAB := tests/lab/lab
 .SHELLFLAGS := -eu -o pipefail -c
 SHELL := /bin/bash
@@ -18,8 +19,8 @@ help: ## this list
 setup: ## install what is missing and make the virtual environment
 	@.ci/setup $(VENV) requirements.txt
 
-demo: setup ## break a mail server of the lab and diagnose it (FAULT=none LAYOUT=split)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/lab/demo $(LAYOUT) $(FAULT)
+demo: setup ## break a mail server of the lab and diagnose it (FAULT=none LAYOUT=split MODE=auto)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/lab/demo $(LAYOUT) $(FAULT) $(MODE)
 
 faults: setup ## the faults that the lab can have
 	@$(BIN)/python tests/gym/gym list
