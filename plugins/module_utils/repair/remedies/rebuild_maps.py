@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.mailops.outage.plugins.module_utils.host import postfix
+from ansible_collections.mailops.outage.plugins.module_utils.host import postfix, services
 from ansible_collections.mailops.outage.plugins.module_utils.repair.steps import Command, Refused
 
 OPTIONS = {"paths": {"type": "list", "elements": "str", "default": []}}
@@ -16,6 +16,7 @@ def steps(context, options):
     unknown = sorted(set(wanted) - {entry["path"] for entry in maps})
     if unknown:
         raise Refused(f"Postfix uses no compiled table with the source {', '.join(unknown)}; look at postconf -n.")
+    unusable = False
     for entry in maps:
         because = _because(entry)
         if not because:
@@ -29,6 +30,10 @@ def steps(context, options):
             program = "postmap"
         yield Command((program, f"{entry['type']}:{entry['path']}"), because,
                       undo="Roll back: the checkpoint keeps the former compiled table" if entry["compiled_exists"] else f"Remove {entry['compiled_path']}")
+        unusable = unusable or not entry["stale"]
+    # A daemon opens a table anew when it was changed, but not one that it could not open at all.
+    if unusable and (services.collect(context)["mta"] or {}).get("running"):
+        yield Command(("postfix", "reload"), "daemons that could not open the table do not try again by themselves")
 
 
 def _because(entry: dict) -> str:
