@@ -49,7 +49,7 @@ options:
     type: int
     default: 600
   per_hour:
-    description: How often the remedy may be tried in an hour.
+    description: How often the remedy may be tried in an hour for the same cause.
     type: int
     default: 1
   per_day:
@@ -196,7 +196,7 @@ def refusal(params, now):
         return f"A person is at work on this host ({marker}); remove the marker when they are done."
     for _folder, manifest in checkpoint.opened():
         return f"The repair {manifest['id']} of {manifest['owner']} is still open; confirm it or roll it back first."
-    return budget.refusal(params["remedy"], now, params["per_hour"], params["per_day"]) or not_as_seen(params["expect"])
+    return budget.refusal(params["remedy"], now, params["per_hour"], params["per_day"], cause=params["cause"]) or not_as_seen(params["expect"])
 
 
 def begin(params, check_mode):

@@ -29,8 +29,8 @@ def tries(root: str = "/") -> list:
     return sorted(({**item, "outcome": ends.get(item["id"], item["outcome"])} for item in found), key=lambda item: item["epoch"])
 
 
-def refusal(remedy: str, now: float, per_hour: int, per_day: int, root: str = "/") -> str:
-    """Why ``remedy`` may not be tried now, or an empty text."""
+def refusal(remedy: str, now: float, per_hour: int, per_day: int, root: str = "/", cause: str = "") -> str:
+    """Why ``remedy`` may not be tried now, or an empty text. In an hour it is counted for its ``cause`` where that is told, in a day for all causes."""
     try:
         known = tries(root)
     except ValueError as problem:
@@ -39,7 +39,8 @@ def refusal(remedy: str, now: float, per_hour: int, per_day: int, root: str = "/
         return "The clock of this host went back since the last try; set the clock right first."
     for most, seconds, word in ((per_hour, 3600, "hour"), (per_day, 86400, "day")):
         # A try that a dead controller never finished says nothing of the remedy; the day's budget counts it all the same.
-        count = sum(item["remedy"] == remedy and now - item["epoch"] < seconds and (word == "day" or item["outcome"] != "interrupted") for item in known)
+        same = [item for item in known if item["remedy"] == remedy and now - item["epoch"] < seconds]
+        count = sum(word == "day" or (item["outcome"] != "interrupted" and cause in ("", item["cause"])) for item in same)
         if count >= most:
             return f"{remedy} was tried {count} times in the last {word} ({most} allowed); find out why it does not hold before it is tried again."
     return ""

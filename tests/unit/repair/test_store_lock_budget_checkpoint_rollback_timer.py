@@ -39,6 +39,8 @@ def test_the_budget_is_spent_and_a_doubtful_ledger_refuses(root):
     budget.append(place, {"epoch": 1000, "id": "i1", "step": "s1", "remedy": "r", "cause": "c", "outcome": "begun"})
     assert "1 times" in budget.refusal("r", 1001, 1, 3, root)
     assert budget.refusal("other", 1001, 1, 3, root) == ""
+    assert budget.refusal("r", 1001, 1, 3, root, cause="another") == "" and "1 times" in budget.refusal("r", 1001, 1, 3, root, cause="c")
+    assert "in the last day" in budget.refusal("r", 1001, 1, 1, root, cause="another")
     assert "clock" in budget.refusal("other", 10, 1, 3, root)
     with open(os.path.join(place, budget.LEDGER), "a", encoding="utf-8") as stream:
         stream.write("half a li")
