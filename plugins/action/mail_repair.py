@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
             return dict(result, **self._end("refused", began.get("because") or began.get("msg") or "the guard did not answer"))
         self._note("begun", checkpoint=began["checkpoint"], rolls_back_at=began["rolls_back_at"], storage=began["storage"])
         Display().display(clean(f"{step['host']}: checkpoint {began['checkpoint']}; without confirmation it puts itself back at {began['rolls_back_at']}"))
-        return dict(result, **self._change(args, gate.awaited(before, step["host"], expected.get(step["host"], set()))))
+        return dict(result, **self._change(args, gate.awaited(before, step["host"], step["cause"], expected.get(step["host"], set()))))
 
     def _changed_since(self, step):
         """Why the remedy would now do something else than what was shown; empty when it would not."""

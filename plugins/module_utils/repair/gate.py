@@ -76,8 +76,13 @@ def differs(shown: list, now: list) -> str:
     return "the host was changed since the plan was made; make a new one"
 
 
-def awaited(before: dict, host: str, expected: set) -> list:
-    """The probes that are to succeed after a repair, as targets: those of the host that worked, and those of the protocols that it is to serve."""
+def awaited(before: dict, host: str, cause: str, expected: set) -> list:
+    """The probes that are to succeed after a repair, as targets: those of the host that worked, and those of the protocols that it is to serve.
+
+    While another cause is open on the host, only those that worked: the rest may be waiting for that one.
+    """
+    if verdict.roots(before, host) - {(cause, host)}:
+        expected = set()
     found = {}
     for probe in before["probes"]:
         if probe["host"] == host and probe.get("look") != "vantage" and (probe["ok"] or probe["protocol"] in expected):

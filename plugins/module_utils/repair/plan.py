@@ -24,7 +24,8 @@ def candidates(diagnosis: dict, views: dict, known) -> list:
     """
     roots = [cause for cause in diagnosis["causes"] if cause["root"] and cause["host"] and cause["confidence"] >= SURE_ENOUGH]
     found = []
-    for cause in sorted(roots, key=lambda cause: (_place(cause["id"]), cause["rank"])):
+    # The MTA asks the IMAP server for logins, and the milters for each message: it comes last of the services.
+    for cause in sorted(roots, key=lambda cause: (_place(cause["id"]), cause["id"].startswith("service.mta_"), cause["rank"])):
         for remedy in cause["remedies"]:
             options, missing = _options(remedy, views.get(cause["host"]) or {})
             blocked = ""

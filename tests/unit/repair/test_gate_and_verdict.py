@@ -75,9 +75,11 @@ def test_what_would_now_be_done_must_be_what_was_shown():
 
 
 def test_services_are_awaited_that_worked_or_are_to_work():
-    before = {"probes": [dict(probe, name="mail", port=int(probe["id"][5:])) for probe in diagnosis(probes=((25, False), (143, True), (110, False)))["probes"]]}
+    before = {"causes": [], "probes": [dict(probe, name="mail", port=int(probe["id"][5:])) for probe in diagnosis(probes=((25, False), (143, True), (110, False)))["probes"]]}
     before["probes"][2]["protocol"] = "pop3"
-    assert [target["port"] for target in gate.awaited(before, "mail", {"smtp"})] == [25, 143]
+    assert [target["port"] for target in gate.awaited(before, "mail", STEP["cause"], {"smtp"})] == [25, 143]
+    before["causes"] = [{"id": "service.imap_stopped", "host": "mail", "root": True, "confidence": 0.9}]
+    assert [target["port"] for target in gate.awaited(before, "mail", STEP["cause"], {"smtp"})] == [143]
 
 
 def test_it_helped_when_the_cause_is_gone_and_everything_works():

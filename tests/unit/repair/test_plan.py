@@ -121,3 +121,8 @@ def test_the_plan_on_the_terminal_has_commands_and_reasons_and_no_escapes():
     made = planned(diagnosis(cause()), {"s1": {"steps": [command("postmap hash:/etc/\x1b[31mx")], "refused": ""}})
     shown = "\n".join(lines(made, "advise", "en", 90, 600, "/r/plan.json"))
     assert made["digest"][:12] in shown and "postmap hash:/etc/x" in shown and "\x1b" not in shown and "600 s" in shown
+
+
+def test_the_mta_comes_after_what_it_asks():
+    made = planned(diagnosis(cause(rank=1), cause("service.imap_stopped", rank=2)))
+    assert [step["cause"] for step in made["steps"]] == ["service.imap_stopped", "service.mta_stopped"]
