@@ -28,7 +28,7 @@ class ActionModule(ActionBase):
         self._task.check_mode = check
         checkpoints, lock = gate.left_open(state, owner.is_gone)
         done = []
-        well = not verdict.roots(found, host) and found["verdict"] == "healthy"
+        well = verdict.is_well(found, host)
         for checkpoint in checkpoints if not check else []:
             because = "an interrupted run left it open, and " + ("mail works" if well else "mail does not work")
             journal.append(run.dir, "resumed", host=host, step=checkpoint["step"], cause=checkpoint["cause"], checkpoint=checkpoint["id"], because=because)

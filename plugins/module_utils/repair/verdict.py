@@ -17,6 +17,12 @@ def roots(diagnosis: dict, host: str | None = None) -> set:
             if cause["root"] and cause["confidence"] >= SURE_ENOUGH and not cause["id"].startswith("none.") and host in (None, cause["host"])}
 
 
+def is_well(diagnosis: dict, host: str) -> bool:
+    """Whether nothing is wrong with one host, whatever is with others. Mail that waits is on its way; what fails without a known cause may be this host's."""
+    known = roots(diagnosis)
+    return not {cause for cause, where in known if where == host and cause not in _DRAINS} and (diagnosis["verdict"] == "healthy" or bool(known))
+
+
 def probes(diagnosis: dict) -> dict:
     """{(host, probe): well} by the last look from the controller."""
     return {(probe["host"], probe["id"]): probe["ok"] for probe in diagnosis["probes"] if probe.get("look") != "vantage"}

@@ -133,3 +133,9 @@ def test_a_port_that_nobody_serves_and_mail_that_still_waits_are_no_failure():
     after = diagnosis("queue.backlog", probes=((25, True), (143, True), (110, False)), verdict_="degraded")
     after["probes"][2]["protocol"] = "pop3"
     assert verdict.judge(STEP, before, after, [], SERVES)[0]
+
+
+def test_an_interrupted_repair_is_judged_by_its_own_host():
+    assert verdict.is_well(WELL, "mail") and verdict.is_well(diagnosis("queue.backlog"), "mail") and verdict.is_well(diagnosis("service.imap_stopped"), "mx2")
+    assert not verdict.is_well(DOWN, "mail")
+    assert not verdict.is_well(diagnosis(verdict_="outage"), "mail")
