@@ -57,6 +57,7 @@ class ActionModule(ActionBase):
         # The timer must not fall into a remedy that takes its time, such as an installation.
         rollback_after = args["rollback_after"] + getattr(REMEDIES[step["role"]], "MOST_SECONDS", 0)
         began = self._guard("begin", owner=made["owner"], remedy=step["role"], cause=step["cause"], rollback_after=rollback_after,
+                            files=[command["path"] for command in step["commands"] if command.get("path")],
                             lock_seconds=rollback_after + args["settle"], per_hour=args["per_hour"], per_day=args["per_day"])
         if not began.get("granted"):
             return dict(result, **self._end("refused", began.get("because") or began.get("msg") or "the guard did not answer"))

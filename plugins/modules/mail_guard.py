@@ -71,7 +71,7 @@ options:
         type: str
         required: true
   files:
-    description: Further files to note after the repair.
+    description: Files that the remedy changes; begin keeps them, also that they are absent, and note tells how the remedy left them.
     type: list
     elements: path
     default: []
@@ -166,7 +166,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import known_good
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Context
-from ansible_collections.mailops.outage.plugins.module_utils.repair import budget, checkpoint, lock, rollback, store, timer
+from ansible_collections.mailops.outage.plugins.module_utils.repair import budget, checkpoint, harmless, lock, rollback, store, timer
 
 
 def status():
@@ -220,8 +220,10 @@ def begin(params, check_mode):
             budget.append(place, {"epoch": now, "id": identity, "step": params["step"], "remedy": params["remedy"],
                                   "cause": params["cause"], "outcome": "begun"})
             units = {unit: rollback.unit_state(unit) for unit in checkpoint.UNITS}
-            files = checkpoint.config_files()
-            owned = sorted(set(known_good.files(Context())) - set(known_good.config_paths()))
+            # Of what is not configuration only the owner is kept: it could be somebody's mail.
+            written = {path for path in params["files"] if harmless.may_write(path)}
+            files = sorted(written.union(checkpoint.config_files()))
+            owned = sorted(set(known_good.files(Context())).difference(known_good.config_paths()).union(params["files"]) - written)
             folder = checkpoint.take(place, about, files, owned, {unit: state for unit, state in units.items() if state["enabled"]})
             because = timer.arm(identity, folder, params["rollback_after"])
         except OSError as problem:

@@ -39,7 +39,8 @@ def opened(root: str = "/") -> list:
 def take(place: str, about: dict, files: list, owned: list, units: dict, root: str = "/") -> str:
     """Keep ``files``, the owners of ``owned`` and ``units`` in a new folder below ``place``; its path.
 
-    ``about`` gives id, step, owner, remedy, cause and rolls_back_at. Nothing stays behind when it fails with OSError.
+    ``about`` gives id, step, owner, remedy, cause and rolls_back_at. A file that is absent is kept as such: a rollback takes it away again.
+    Nothing stays behind when it fails with OSError.
     """
     folder = os.path.join(place, "checkpoints", about["id"])
     os.makedirs(folder, mode=0o700)
@@ -48,9 +49,9 @@ def take(place: str, about: dict, files: list, owned: list, units: dict, root: s
         for path in files:
             source, target = store.under(root, path), os.path.join(folder, "files", path.lstrip("/"))
             entry = rollback.describe(source)
-            if entry is None or not ("sha256" in entry or "link" in entry):
+            if entry and not ("sha256" in entry or "link" in entry):
                 continue
-            if "sha256" in entry:
+            if entry and "sha256" in entry:
                 os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
                 shutil.copyfile(source, target)
                 os.chmod(target, 0o600)

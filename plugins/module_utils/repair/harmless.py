@@ -105,6 +105,15 @@ def check_file(path: str) -> None:
         raise Harmful("a repair writes only configuration of the mail software")
 
 
+def may_write(path: str) -> bool:
+    """Whether ``check_file`` lets a remedy write there."""
+    try:
+        check_file(path)
+    except Harmful:
+        return False
+    return True
+
+
 def check_removal(path: str) -> None:
     """Raises Harmful unless the file is one that this project put there."""
     if path not in _OWN:

@@ -77,6 +77,12 @@ def put_back(saved, path, entry):
     os.replace(aside, path)
 
 
+def take_away(path, to):
+    """Move a file that was not there before the repair into the checkpoint; should it be a person's, it is not lost."""
+    os.makedirs(os.path.dirname(to), mode=0o700, exist_ok=True)
+    shutil.move(path, to)
+
+
 def restore_files(folder, manifest, root="/"):
     """``(restored, left)``: only what differs, and not what was changed after the remedy's own digests were noted."""
     restored, left = [], []
@@ -90,7 +96,10 @@ def restore_files(folder, manifest, root="/"):
             if noted is not None and now != noted.get(path):
                 left.append({"path": path, "because": "it was changed after the repair"})
                 continue
-            put_back(os.path.join(folder, "files", path.lstrip("/")), where, entry)
+            if entry is None:
+                take_away(where, os.path.join(folder, "taken_away", path.lstrip("/")))
+            else:
+                put_back(os.path.join(folder, "files", path.lstrip("/")), where, entry)
             restored.append(path)
         except OSError as problem:
             left.append({"path": path, "because": str(problem)})

@@ -66,6 +66,21 @@ def test_a_file_that_a_person_changed_after_the_repair_is_left(root):
     assert result["restored"] == [] and result["left"][0]["path"] == "/etc/main.cf"
 
 
+def test_a_file_that_the_repair_made_is_taken_away_and_kept_in_the_checkpoint(root):
+    folder = checkpoint.take(store.choose(root, 0), ABOUT, ["/etc/made.cf", "/etc/persons.cf", "/etc/never.cf"], [], {}, root)
+    for name in ("made", "persons"):
+        with open(os.path.join(root, f"etc/{name}.cf"), "w", encoding="utf-8") as stream:
+            stream.write(name)
+    checkpoint.note(folder, [], root)
+    with open(os.path.join(root, "etc/persons.cf"), "a", encoding="utf-8") as stream:
+        stream.write(" edit")
+    result = rollback.roll_back(folder, "test", root)
+    assert result["restored"] == ["/etc/made.cf"] and [item["path"] for item in result["left"]] == ["/etc/persons.cf"]
+    assert sorted(os.listdir(os.path.join(root, "etc"))) == ["persons.cf"]
+    with open(os.path.join(folder, "taken_away/etc/made.cf"), encoding="utf-8") as stream:
+        assert stream.read() == "made"
+
+
 def test_a_marker_tells_that_a_person_is_at_work(root):
     assert store.human_at_work(root) is None
     os.makedirs(os.path.join(root, "etc/mailops"))
