@@ -146,7 +146,7 @@ def test_a_survey_of_silence_is_no_verdict(table):
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_parses_or_is_an_spf_error(text):
     try:
         for term in spf.parse("v=spf1 " + text):
@@ -160,7 +160,7 @@ _WORDS = st.sampled_from(["a", "mx", "ptr", "-all", "~all", "include:a.test", "i
 
 
 @given(st.lists(_WORDS, max_size=8), st.lists(_WORDS, max_size=8), st.sampled_from([OURS, "2001:db8::1"]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_record_has_a_result(one, other, address):
     from ansible_collections.mailops.outage.plugins.module_utils.dns.answer import Answer
 

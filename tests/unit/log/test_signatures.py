@@ -74,7 +74,7 @@ PATTERNS = st.sampled_from([
 ]) | st.sampled_from(list(SIGNATURES.values()))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(LINES, max_size=25), st.lists(PATTERNS, min_size=1, max_size=5), st.integers(80, 4000))
 def test_scanning_blocks_finds_what_trying_every_line_finds(lines, patterns, size):
     signatures = {f"s{number}": spec for number, spec in enumerate(patterns)}

@@ -90,7 +90,7 @@ def lines_of(entries, form):
     return lines, epoch
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(entries=ENTRIES, begin=st.integers(-500, 25000), length=st.integers(0, 20000), form=st.sampled_from([classic, rfc3339, exim]),
        leading=st.lists(JUNK, max_size=3))
 def test_seeking_finds_exactly_the_lines_that_reading_all_finds(tmp_path, entries, begin, length, form, leading):
@@ -106,7 +106,7 @@ def test_seeking_finds_exactly_the_lines_that_reading_all_finds(tmp_path, entrie
     assert (reading.first, reading.last) == ((min(stamps), max(stamps)) if stamps else (None, None))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.integers(-100000, 100000), max_size=150), begin=st.integers(-500, 25000), length=st.integers(0, 20000))
 def test_stamps_that_jump_end_the_search_all_the_same(tmp_path, steps, begin, length):
     data = write(tmp_path / "mail.log", [rfc3339(START + step, b"mail x[%d]: " % number) for number, step in enumerate(steps)], START + 200000)

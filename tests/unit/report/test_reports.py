@@ -213,13 +213,12 @@ def test_hostile_text_does_nothing(outage, text):
 
 
 @given(st.one_of(st.text(max_size=80), st.text(alphabet=string.punctuation + " ab\n\t\x1b\x9b", max_size=80)))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_does_nothing(outage, text):
     check_hostile(outage, text)
 
 
 @given(st.text(max_size=200), st.integers(5, 60), st.integers(1, 4))
-@settings(deadline=None)
 def test_wrapped_lines_fit(text, width, most):
     lines = terminal.wrap(text, width, most)
     assert len(lines) <= most and all(terminal.columns(line) <= width for line in lines)
@@ -232,7 +231,6 @@ def test_a_web_address_is_shown_and_is_no_link():
 
 
 @given(st.text(alphabet=string.printable, max_size=100))
-@settings(deadline=None)
 def test_escaped_markdown_reads_as_the_text(text):
     from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 

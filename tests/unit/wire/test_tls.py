@@ -80,7 +80,7 @@ def test_the_certificates_of_this_machine_are_read_as_a_full_parser_reads_them()
         assert all(attribute.value[:90] in str(seen["subject"]) for attribute in certificate.subject)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_a_damaged_certificate_never_raises(authority, data):
     der = bytearray(_sample(authority))
@@ -91,7 +91,7 @@ def test_a_damaged_certificate_never_raises(authority, data):
     assert isinstance(seen["names"], list)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=300))
 def test_noise_is_no_certificate(data):
     assert tls.certificate(data)["subject"] is None or tls.certificate(data)["not_after"]
