@@ -123,10 +123,10 @@ storage:
   type: str
   sample: /var/lib/mailops
 lock:
-  description: The lock that is held.
+  description: The lock that is held; C(seconds_left) is below 0 when it has expired.
   returned: status
   type: dict
-  sample: {"owner": "run-20261124T020000Z", "step": "s1", "expires": 1795485600.0}
+  sample: {"owner": "run-20261124T020000Z", "step": "s1", "seconds_left": 1312.5}
 human_at_work:
   description: The marker of a person at work, or null.
   returned: status
@@ -166,13 +166,13 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import known_good
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Context
-from ansible_collections.mailops.outage.plugins.module_utils.repair import budget, checkpoint, harmless, lock, rollback, store, timer
+from ansible_collections.mailops.outage.plugins.module_utils.repair import budget, checkpoint, harmless, lock, moment, rollback, store, timer
 
 
 def status():
     """What the guard knows on this host; changes nothing."""
     try:
-        tries = [item for item in budget.tries() if time.time() - item["epoch"] < 86400]
+        tries = budget.recent(moment.present())
     except ValueError:
         tries = None
     names = ("id", "step", "owner", "remedy", "cause", "rolls_back_at")
@@ -201,23 +201,23 @@ def refusal(params, now):
 
 def begin(params, check_mode):
     """Lock, budget, checkpoint, timer, in this order; nothing is left half-done when one of them refuses."""
-    now = time.time()
+    now = moment.present()
     because = refusal(params, now)
     if because or check_mode:
         return {"changed": False, "granted": not because, "because": because}
-    taken, said = lock.take(params["owner"], params["step"], params["lock_seconds"], now)
+    taken, said = lock.take(params["owner"], params["step"], params["lock_seconds"], now["uptime"])
     if not taken:
         return {"changed": False, "granted": False, "because": said}
     # Another guard may have begun between the first look and the lock.
     because = refusal(params, now)
     folder = identity = None
     if not because:
-        identity = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)) + "-" + re.sub(r"[^A-Za-z0-9]", "_", params["step"])[:40]
+        identity = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now["epoch"])) + "-" + re.sub(r"[^A-Za-z0-9]", "_", params["step"])[:40]
         about = {name: params[name] for name in ("step", "owner", "remedy", "cause")}
-        about.update(id=identity, rolls_back_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now + params["rollback_after"])))
+        about.update(id=identity, rolls_back_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now["epoch"] + params["rollback_after"])))
         try:
             place = store.choose()
-            budget.append(place, {"epoch": now, "id": identity, "step": params["step"], "remedy": params["remedy"],
+            budget.append(place, {**now, "id": identity, "step": params["step"], "remedy": params["remedy"],
                                   "cause": params["cause"], "outcome": "begun"})
             units = {unit: rollback.unit_state(unit) for unit in checkpoint.UNITS}
             # Of what is not configuration only the owner is kept: it could be somebody's mail.

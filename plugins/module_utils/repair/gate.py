@@ -1,8 +1,6 @@
 """Whether a step may be taken now: pure decisions over the plan, what became of its steps, and what the guards of the hosts tell."""
 from __future__ import annotations
 
-import time
-
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
 from ansible_collections.mailops.outage.plugins.module_utils.repair import verdict
 
@@ -26,7 +24,7 @@ def remember(run: Run, step: dict, outcome: str, because: str) -> None:
     run.write(OUTCOMES, {"outcomes": outcomes(run) + [dict(entry, step=step["id"], outcome=outcome, because=because)]})
 
 
-def refusal(plan: dict, step: dict, known: list, states: dict, mode: str, freeze: bool, per_estate: int, now: float | None = None) -> str:
+def refusal(plan: dict, step: dict, known: list, states: dict, mode: str, freeze: bool, per_estate: int) -> str:
     """Why the step is not taken, or an empty text. ``states``: {host: what mail_guard told as its status} of all hosts that answered."""
     if mode == "advise":
         return "respond_mode is advise"
@@ -41,11 +39,10 @@ def refusal(plan: dict, step: dict, known: list, states: dict, mode: str, freeze
             return f"{entry['step']} ended as {entry['outcome'].replace('_', ' ')}: a person must look at {step['host']} first"
     if step["host"] not in states:
         return f"the guard of {step['host']} did not answer"
-    now = time.time() if now is None else now
     tries = 0
     for host, state in sorted(states.items()):
         lock = state.get("lock")
-        if lock and lock["owner"] != plan["owner"] and float(lock["expires"]) > now:
+        if lock and lock["owner"] != plan["owner"] and lock["seconds_left"] > 0:
             return f"{lock['owner']} is repairing {host}; wait until it ends"
         for checkpoint in state.get("checkpoints") or []:
             return f"the repair {checkpoint['id']} of {checkpoint['owner']} on {host} is still open, and is rolled back at {checkpoint['rolls_back_at']}"

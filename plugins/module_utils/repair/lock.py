@@ -6,9 +6,11 @@ import fcntl
 import json
 import os
 
-from ansible_collections.mailops.outage.plugins.module_utils.repair import store
+from ansible_collections.mailops.outage.plugins.module_utils.repair import moment, store
 
 LOCK = "/run/mailops/lock"
+# A number that JSON can carry.
+_UNKNOWN = 1e9
 
 
 @contextlib.contextmanager
@@ -24,25 +26,25 @@ def _alone(root: str):
         os.close(handle)
 
 
-def read(root: str = "/") -> dict | None:
-    """``{owner, step, expires}`` (epoch seconds), or None. A damaged lock is an owner that cannot be known."""
+def read(root: str = "/", now: float | None = None) -> dict | None:
+    """``{owner, step, seconds_left}``, below 0 when it has expired; None without a lock. A damaged lock is an owner that cannot be known."""
     try:
         with open(store.under(root, LOCK), encoding="utf-8") as stream:
             held = json.load(stream)
-        return {"owner": str(held["owner"]), "step": str(held["step"]), "expires": float(held["expires"])}
+        return {"owner": str(held["owner"]), "step": str(held["step"]), "seconds_left": float(held["until_uptime"]) - (moment.uptime() if now is None else now)}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
-        return {"owner": "unknown", "step": "unknown", "expires": float("inf")}
+        return {"owner": "unknown", "step": "unknown", "seconds_left": _UNKNOWN}
 
 
 def take(owner: str, step: str, seconds: float, now: float, root: str = "/") -> tuple:
-    """``(taken, sentence)``: the same owner may take it again, and an expired lock is taken over."""
+    """``(taken, sentence)``: the same owner may take it again, and an expired lock is taken over. ``now`` is an uptime: like the lock, it ends with the boot."""
     with _alone(root) as path:
-        held = read(root)
-        if held and held["owner"] != owner and held["expires"] > now:
+        held = read(root, now)
+        if held and held["owner"] != owner and held["seconds_left"] > 0:
             return False, f"{held['owner']} is repairing this host (step {held['step']}); wait until it ends or remove {LOCK} when it is dead."
-        store.write_json(path, {"owner": owner, "step": step, "expires": now + seconds})
+        store.write_json(path, {"owner": owner, "step": step, "until_uptime": now + seconds})
     return True, f"The expired lock of {held['owner']} was taken over." if held and held["owner"] != owner else ""
 
 

@@ -12,11 +12,10 @@ from ansible_collections.mailops.outage.plugins.module_utils.repair import gate,
 STEP = {"id": "s1", "host": "mail", "cause": "service.mta_stopped", "role": "restart_service", "blocked": "", "commands": [{"does": "a", "mark": None}]}
 PLAN = {"blocked": "", "owner": "ops@here process 1 run r1", "mode": "auto", "digest": "abc"}
 FREE = {"lock": None, "checkpoints": [], "tries": [], "human_at_work": None}
-NOW = 1000.0
 
 
 def refused(states=None, known=(), mode="auto", freeze=False, plan=None, step=None, per_estate=4):
-    return gate.refusal(plan or PLAN, step or STEP, list(known), {"mail": FREE} if states is None else states, mode, freeze, per_estate, NOW)
+    return gate.refusal(plan or PLAN, step or STEP, list(known), {"mail": FREE} if states is None else states, mode, freeze, per_estate)
 
 
 def ended(outcome, cause="service.mta_stopped", host="mail"):
@@ -31,8 +30,8 @@ def test_a_free_host_may_be_repaired():
     ("advise", {"mode": "advise"}), ("freeze", {"freeze": True}), ("storm", {"plan": dict(PLAN, blocked="storm")}), ("person", {"step": dict(STEP, blocked="person")}),
     ("already", {"known": [ended("repaired")]}), ("look at mail", {"known": [ended("lost", "other.cause")]}), ("look at mail", {"known": [ended("not_put_back")]}),
     ("did not answer", {"states": {}}),
-    ("is repairing", {"states": {"mail": dict(FREE, lock={"owner": "eve", "step": "s", "expires": NOW + 1})}}),
-    ("is repairing", {"states": {"mail": FREE, "mx2": dict(FREE, lock={"owner": "eve", "step": "s", "expires": NOW + 1})}}),
+    ("is repairing", {"states": {"mail": dict(FREE, lock={"owner": "eve", "step": "s", "seconds_left": 1})}}),
+    ("is repairing", {"states": {"mail": FREE, "mx2": dict(FREE, lock={"owner": "eve", "step": "s", "seconds_left": 1})}}),
     ("still open", {"states": {"mail": FREE, "mx2": dict(FREE, checkpoints=[{"id": "c", "owner": "eve", "rolls_back_at": "later"}])}}),
     ("at work", {"states": {"mail": dict(FREE, human_at_work="/etc/mailops/human-at-work")}}),
     ("a person must look", {"states": {"mail": dict(FREE, tries=[1, 2]), "mx2": dict(FREE, tries=[3, 4])}}),
@@ -42,7 +41,7 @@ def test_each_guard_stops_the_step(word, more):
 
 
 def test_an_expired_lock_a_rolled_back_try_and_a_repair_of_another_cause_stop_nothing():
-    assert refused(states={"mail": dict(FREE, lock={"owner": "eve", "step": "s", "expires": NOW - 1})}) == ""
+    assert refused(states={"mail": dict(FREE, lock={"owner": "eve", "step": "s", "seconds_left": -1})}) == ""
     assert refused(known=[ended("rolled_back"), ended("repaired", "config.x"), ended("lost", host="mx2")]) == ""
 
 

@@ -33,18 +33,29 @@ def test_a_second_owner_is_refused_until_the_lock_expires(root):
     assert not lock.release("a", root) and lock.release("b", root)
 
 
+def at(epoch, boot="b1", uptime=None):
+    return {"epoch": epoch, "boot": boot, "uptime": epoch if uptime is None else uptime}
+
+
 def test_the_budget_is_spent_and_a_doubtful_ledger_refuses(root):
     place = store.choose(root, 0)
-    assert budget.refusal("r", 1000, 1, 3, root) == ""
-    budget.append(place, {"epoch": 1000, "id": "i1", "step": "s1", "remedy": "r", "cause": "c", "outcome": "begun"})
-    assert "1 times" in budget.refusal("r", 1001, 1, 3, root)
-    assert budget.refusal("other", 1001, 1, 3, root) == ""
-    assert budget.refusal("r", 1001, 1, 3, root, cause="another") == "" and "1 times" in budget.refusal("r", 1001, 1, 3, root, cause="c")
-    assert "in the last day" in budget.refusal("r", 1001, 1, 1, root, cause="another")
-    assert "clock" in budget.refusal("other", 10, 1, 3, root)
+    assert budget.refusal("r", at(1000), 1, 3, root) == ""
+    budget.append(place, {**at(1000), "id": "i1", "step": "s1", "remedy": "r", "cause": "c", "outcome": "begun"})
+    assert "1 times" in budget.refusal("r", at(1001), 1, 3, root)
+    assert budget.refusal("other", at(1001), 1, 3, root) == ""
+    assert budget.refusal("r", at(1001), 1, 3, root, cause="another") == "" and "1 times" in budget.refusal("r", at(1001), 1, 3, root, cause="c")
+    assert "in the last day" in budget.refusal("r", at(1001), 1, 1, root, cause="another")
     with open(os.path.join(place, budget.LEDGER), "a", encoding="utf-8") as stream:
         stream.write("half a li")
-    assert "cannot be read" in budget.refusal("other", 9999, 1, 3, root)
+    assert "cannot be read" in budget.refusal("other", at(9999), 1, 3, root)
+
+
+def test_a_clock_that_jumps_neither_frees_nor_spends_the_budget(root):
+    budget.append(store.choose(root, 0), {**at(1000), "id": "i1", "step": "s1", "remedy": "r", "cause": "c", "outcome": "begun"})
+    assert "1 times" in budget.refusal("r", at(900000, uptime=1001), 1, 3, root)
+    assert budget.refusal("r", at(10, uptime=900000), 1, 3, root) == ""
+    assert "clock" in budget.refusal("other", at(10, boot="b2"), 1, 3, root)
+    assert budget.refusal("r", at(900000, boot="b2", uptime=5), 1, 3, root) == ""
 
 
 def test_a_rollback_restores_what_differs_once(root):
