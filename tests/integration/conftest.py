@@ -15,11 +15,15 @@ from playing import OWN_LAB, ROOT, STATE, Host, Lab, Played, run, write_inventor
 
 
 @pytest.fixture(scope="session")
-def lab():
+def lab_is_possible():
     if os.geteuid() != 0:
         pytest.skip("the lab runs as root")
     if not shutil.which("podman"):
         pytest.skip("podman is missing: apt-get install podman (all packages: tests/lab/packages.txt)")
+
+
+@pytest.fixture(scope="session")
+def lab(lab_is_possible):
     STATE.parent.mkdir(exist_ok=True)
     with STATE.with_suffix(".lock").open("w") as handle:
         # One session at a time: each takes its hosts for its own.

@@ -1,8 +1,11 @@
 """The instance's network and its hosts as containers."""
 from __future__ import annotations
 
+import functools
 import ipaddress
 import json
+import re
+import secrets
 import subprocess
 import time
 from pathlib import Path
@@ -17,13 +20,22 @@ LABEL = f"mail-lab={NAME}"
 BOOT_SECONDS = 60
 
 
+def networks(*filters):
+    """podman's networks as it describes them."""
+    return json.loads(podman.output("network", "ls", *filters, "--format", "json"))
+
+
+@functools.lru_cache(maxsize=None)
+def network_name():
+    """The name of the instance's network, which must be there."""
+    return networks("--filter", f"label={LABEL}")[0]["name"]
+
+
 def ensure_network():
     """Create the instance's bridge, unless it is there, and see to it that no packet of the lab leaves this machine."""
-    done = podman.run("network", "inspect", NAME, check=False)
-    if done.returncode:
+    if not networks("--filter", f"label={LABEL}"):
         create_network()
-        done = podman.run("network", "inspect", NAME)
-    description = json.loads(done.stdout)[0]
+    description = networks("--filter", f"label={LABEL}")[0]
     used = description["subnets"][0]["subnet"]
     if ipaddress.ip_network(used) != settings.network():
         raise LabError(f"lab {NAME} runs on {used}, LAB_SUBNET says {SUBNET}: `lab down` first, or give the new lab another LAB_NAME")
@@ -31,12 +43,41 @@ def ensure_network():
         ip("rule", "add", "iif", description["network_interface"], "unreachable")
 
 
+def clear_dead():
+    """Remove what a lab that was killed left: hosts that podman takes for running, addresses for taken, and a bridge that it has forgotten.
+
+    Hosts that run, or were stopped, stay as they are.
+    """
+    there = inspect_all()
+    remove([name for name, entry in there.items() if not is_whole(entry)])
+    if not inspect_all():
+        remove_network()
+    claimed = {network["network_interface"] for network in networks()}
+    for line in ip("-4", "-o", "route", "show", SUBNET):
+        bridge = line.partition(" dev ")[2].split(" ")[0]
+        if re.fullmatch(r"podman\d+", bridge) and bridge not in claimed:
+            remove_bridge(bridge)
+
+
+def is_whole(inspection):
+    """Whether a container runs, or was shut down: not half made, half stopped, or called running by podman although its processes are gone."""
+    if inspection["State"]["Status"] != "running":
+        return inspection["State"]["Status"] in ("exited", "stopped")
+    process = Path("/proc", str(inspection["State"]["Pid"]))
+    try:
+        # Nobody may have waited for it: proc_pid_stat(5) calls that Z.
+        return inspection["Id"] in (process / "cgroup").read_text() and (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def create_network():
     for line in ip("-4", "-o", "route"):
         destination = line.split()[0]
         if "/" in destination and ipaddress.ip_network(destination).overlaps(settings.network()):
             raise LabError(f"subnet {SUBNET} is in use here ({' '.join(line.split()[:3])}): set LAB_SUBNET to a free /24")
-    done = podman.run("network", "create", "--disable-dns", "--subnet", SUBNET, NAME, check=False)
+    # A new name each time: podman keeps the addresses of hosts that were killed as taken, by the name of their network, also when that is removed.
+    done = podman.run("network", "create", "--disable-dns", "--subnet", SUBNET, "--label", LABEL, f"{NAME}-{secrets.token_hex(3)}", check=False)
     if done.returncode and "already" in done.stderr:
         raise LabError(f"subnet {SUBNET} belongs to another podman network: set LAB_SUBNET to a free /24")
     if done.returncode:
@@ -44,11 +85,20 @@ def create_network():
 
 
 def remove_network():
-    done = podman.run("network", "inspect", "--format", "{{.NetworkInterface}}", NAME, check=False)
-    if done.returncode == 0:
-        podman.run("network", "rm", "-f", NAME)
-        for _rule in rules(done.stdout.strip()):
-            ip("rule", "del", "iif", done.stdout.strip(), "unreachable")
+    for network in networks("--filter", f"label={LABEL}"):
+        podman.run("network", "rm", "-f", network["name"])
+        remove_bridge(network["network_interface"])
+
+
+def remove_bridge(bridge):
+    """The routing rules of a bridge that no network has any more, and the bridge itself where it is still there."""
+    for _rule in rules(bridge):
+        ip("rule", "del", "iif", bridge, "unreachable")
+    for line in ip("-o", "link", "show", "type", "veth"):
+        if f" master {bridge} " in line:
+            ip("link", "del", line.split(": ")[1].split("@")[0])
+    if Path("/sys/class/net", bridge).exists():
+        ip("link", "del", bridge)
 
 
 def ip(*arguments):
@@ -72,9 +122,9 @@ def inspect_all():
 
 def create(host):
     """A pristine, stopped container for `host`, replacing the one there is."""
-    podman.run("rm", "-f", "-v", "-t", "0", "-i", host.container)
+    remove([host.container])
     arguments = ["--name", host.container, "--label", LABEL, "--hostname", host.name, "--systemd=always", "--cap-add", CAPABILITIES,
-                 "--network", f"{NAME}:ip={host.address},mac={host.mac}", "--dns", "none", "--no-hosts",
+                 "--network", f"{network_name()}:ip={host.address},mac={host.mac}", "--dns", "none", "--no-hosts",
                  # podman would put a tmpfs there, and the journal would not survive a reboot.
                  "--volume", "/var/log/journal"]
     podman.run("create", *arguments, recipes.tag(host.image), "/sbin/init")
@@ -142,8 +192,9 @@ def boot(host, pristine):
 
 
 def remove(names):
-    if names:
-        podman.run("rm", "-f", "-v", "-t", "0", *names)
+    # That a host's processes were killed podman learns from the first try, which fails.
+    if names and podman.run("rm", "-f", "-v", "-t", "0", "-i", *names, check=False).returncode:
+        podman.run("rm", "-f", "-v", "-t", "0", "-i", *names)
 
 
 def state(host, inspection):
