@@ -10,10 +10,10 @@ import uuid
 
 
 class Ledger:
-    """Messages from a stranger to one mailbox. ``count(token)`` tells how many copies the mailbox holds."""
+    """Messages from a stranger to one mailbox. ``count(token)`` tells how many copies the mailbox holds, ``queued(token)`` whether a queue holds it."""
 
-    def __init__(self, address: str, recipient: str, count, clock=time.monotonic, sleep=time.sleep):
-        self._address, self._recipient, self._count = address, recipient, count
+    def __init__(self, address: str, recipient: str, count, queued, clock=time.monotonic, sleep=time.sleep):
+        self._address, self._recipient, self._count, self._queued = address, recipient, count, queued
         self._clock, self._sleep = clock, sleep
         self.states: dict = {}
 
@@ -40,8 +40,12 @@ class Ledger:
         except (OSError, smtplib.SMTPException):
             self.states[token] = "put off"
 
+    def give_up(self) -> None:
+        """What was taken and has not arrived is lost to the fault itself: what follows cannot bring it back."""
+        self.states.update({token: "gone" for token, state in self.states.items() if state == "taken" and not self._count(token) and not self._queued(token)})
+
     def close(self, seconds: float) -> dict:
-        """{delivered, refused, waiting, lost, duplicated}: how many; what was taken gets ``seconds`` to arrive, what was put off is tried until then."""
+        """{delivered, refused, gone, waiting, lost, duplicated}: how many; what was taken gets ``seconds`` to arrive, what was put off is tried until then."""
         until = self._clock() + seconds
         while True:
             self.retry()
@@ -50,9 +54,12 @@ class Ledger:
             if not missing or self._clock() >= until:
                 break
             self._sleep(2)
+        taken = [token for token, state in self.states.items() if state == "taken" and not copies[token]]
+        queued = sum(self._queued(token) for token in taken)
         return {
             "delivered": sum(copies[token] == 1 for token in self.states), "duplicated": sum(copies[token] > 1 for token in self.states),
             "refused": sum(state == "refused" and not copies[token] for token, state in self.states.items()),
-            "waiting": sum(state == "put off" for state in self.states.values()),
-            "lost": sum(state == "taken" and not copies[token] for token, state in self.states.items()),
+            "gone": sum(state == "gone" and not copies[token] for token, state in self.states.items()),
+            "waiting": queued + sum(state == "put off" for state in self.states.values()),
+            "lost": len(taken) - queued,
         }

@@ -19,7 +19,8 @@ def tries(root: str = "/") -> list:
                 lines = [json.loads(line) for line in stream if line.strip()]
             for line in lines:
                 if "remedy" in line:
-                    found.append({"epoch": float(line["epoch"]), "boot": str(line.get("boot", "")), "uptime": float(line.get("uptime", 0)), **{name: str(line[name]) for name in ("id", "step", "remedy", "cause", "outcome")}})
+                    found.append({"epoch": float(line["epoch"]), "boot": str(line.get("boot", "")), "uptime": float(line.get("uptime", 0)),
+                                  **{name: str(line[name]) for name in ("id", "step", "remedy", "cause", "outcome")}})
                 else:
                     ends[str(line["id"])] = str(line["outcome"])
         except FileNotFoundError:
@@ -35,7 +36,10 @@ def recent(now: dict, seconds: float = 86400, root: str = "/") -> list:
 
 
 def refusal(remedy: str, now: dict, per_hour: int, per_day: int, root: str = "/", cause: str = "") -> str:
-    """Why ``remedy`` may not be tried at the moment ``now``, or an empty text. In an hour it is counted for its ``cause`` where that is told, in a day for all causes."""
+    """Why ``remedy`` may not be tried at the moment ``now``, or an empty text. 
+
+    In an hour it is counted for its ``cause`` where that is told, in a day for all causes.
+    """
     try:
         known = tries(root)
     except ValueError as problem:

@@ -1,10 +1,13 @@
 """What a remedy could change, kept before it does: configuration files, owners and modes, unit states."""
 from __future__ import annotations
 
+import contextlib
 import glob
 import inspect
+import json
 import os
 import shutil
+import stat
 import time
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import known_good
@@ -66,6 +69,22 @@ def take(place: str, about: dict, files: list, owned: list, units: dict, root: s
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return folder
+
+
+@contextlib.contextmanager
+def owners(path: str, root: str = "/"):
+    """``keep(place, state)`` for the entries below ``path``: owner and mode, into the open checkpoint before they change. Without one it keeps nothing."""
+    folder = next((found for found, _manifest in opened(root)), None)
+    if folder is None:
+        yield lambda place, state: None
+        return
+    handle = os.open(os.path.join(folder, rollback.OWNERS), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        yield lambda place, state: os.write(
+            handle, (json.dumps([path, place, state.st_ino, state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode)]) + "\n").encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def note(folder: str, extra: list, root: str = "/") -> None:

@@ -39,7 +39,10 @@ def read(root: str = "/", now: float | None = None) -> dict | None:
 
 
 def take(owner: str, step: str, seconds: float, now: float, root: str = "/") -> tuple:
-    """``(taken, sentence)``: the same owner may take it again, and an expired lock is taken over. ``now`` is an uptime: like the lock, it ends with the boot."""
+    """``(taken, sentence)``: the same owner may take it again, and an expired lock is taken over.
+
+    ``now`` is an uptime: like the lock, it ends with the boot.
+    """
     with _alone(root) as path:
         held = read(root, now)
         if held and held["owner"] != owner and held["seconds_left"] > 0:

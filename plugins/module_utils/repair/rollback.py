@@ -13,6 +13,9 @@ import subprocess
 import sys
 import time
 
+# What a folder of mail holds is its owner's, who can put a link there at any time.
+OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+OWNERS = "owners.jsonl"
 UNIT_FOLDER = "/etc/systemd/system"
 SOFTWARE = (
     ("/etc/postfix", ("postconf", "-n"), "postfix.service"),
@@ -126,6 +129,69 @@ def describe_owner(path):
     return None if stat.S_ISLNK(state.st_mode) else {"uid": state.st_uid, "gid": state.st_gid, "mode": stat.S_IMODE(state.st_mode)}
 
 
+def beneath(top, place):
+    """An open folder below an open one, reached without following a link."""
+    handle = os.dup(top)
+    try:
+        for part in filter(None, place.split("/")):
+            inner = os.open(part, OPEN | os.O_DIRECTORY, dir_fd=handle)
+            os.close(handle)
+            handle = inner
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def restore_owner(top, place, inode, entry):
+    """Give an entry below an open folder its former ``(uid, gid, mode)``; False when it is another file now, or one with further names elsewhere."""
+    folder, _slash, name = place.rpartition("/")
+    opened = beneath(top, folder)
+    handle = None
+    try:
+        handle = os.open(name or ".", OPEN, dir_fd=opened)
+        now = os.fstat(handle)
+        if now.st_ino != inode:
+            return False
+        os.fchown(handle, entry[0], entry[1])
+        os.fchmod(handle, entry[2])
+        return True
+    finally:
+        for number in (opened, handle):
+            if number is not None:
+                os.close(number)
+
+
+def restore_owners(folder):
+    """``(restored, left)``: the trees whose owners a remedy changed, each entry as checkpoint.owners kept it; what is gone since needs no owner."""
+    restored, left = [], []
+    try:
+        with open(os.path.join(folder, OWNERS), encoding="utf-8") as stream:
+            lines = stream.readlines()
+    except FileNotFoundError:
+        return restored, left
+    tops = {}
+    try:
+        # The last first: what was changed twice ends as it was at first.
+        for line in reversed(lines):
+            try:
+                tree, place, inode, *entry = json.loads(line)
+                if tree not in tops:
+                    tops[tree] = os.open(tree, OPEN)
+                if restore_owner(tops[tree], place, inode, entry) and tree not in restored:
+                    restored.append(tree)
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError) as problem:
+                # One sentence a tree: there may be as many problems as messages.
+                if len(left) < 10:
+                    left.append({"path": line[:200].strip(), "because": str(problem)})
+    finally:
+        for handle in tops.values():
+            os.close(handle)
+    return restored, left
+
+
 def restore_units(units):
     """Mask, enable, start and stop the units as they were; the sentences of what was done."""
     done = []
@@ -211,6 +277,8 @@ def roll_back(folder, because, root="/", outcome="rolled_back"):
         disarm(manifest["id"], root)
         return {"restored": [], "left": [], "units": []}
     restored, left = restore_files(folder, manifest, root)
+    trees, not_given = restore_owners(folder)
+    restored, left = restored + trees, left + not_given
     if any(path.startswith(UNIT_FOLDER) for path in restored):
         run("systemctl", "daemon-reload")
     units = restore_units(manifest["units"])

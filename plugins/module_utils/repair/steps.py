@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran, run_command
-from ansible_collections.mailops.outage.plugins.module_utils.repair import harmless, trees
+from ansible_collections.mailops.outage.plugins.module_utils.repair import checkpoint, harmless, trees
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean, clean_lines
 
 _MOST_DIFF_LINES = 60
@@ -248,7 +248,8 @@ class OwnTree:
 
     def take(self) -> Ran:
         try:
-            found = trees.give(self.path, self.uid, self.gid, self.let_in, self.timeout, self.most)
+            with checkpoint.owners(self.path) as keep:
+                found = trees.give(self.path, self.uid, self.gid, self.let_in, self.timeout, self.most, keep)
         except OSError as problem:
             raise StepFailed(f"{self.does()}: {problem}") from None
         if not found["complete"]:

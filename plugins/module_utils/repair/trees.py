@@ -11,7 +11,8 @@ import stat
 import time
 from collections import Counter
 
-_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+from ansible_collections.mailops.outage.plugins.module_utils.repair.rollback import OPEN, beneath
+
 # Mail and its folders move while we look, and a name may have become a link meanwhile.
 _MOST_OPENED = 10
 _MOVED = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -36,22 +37,23 @@ def survey(path: str, uid: int, let_in: bool, seconds: float = 10.0, most: int =
 
     ``modes`` counts the modes to be changed, ``opened`` names the first of them: ``[(place below path, mode)]``.
     """
-    return _walk(path, uid, None, let_in, seconds, most, False)
+    return _walk(path, uid, None, let_in, seconds, most, None)
 
 
-def give(path: str, uid: int, gid: int | None, let_in: bool, seconds: float, most: int) -> dict:
+def give(path: str, uid: int, gid: int | None, let_in: bool, seconds: float, most: int, keep=None) -> dict:
     """Give all entries that are not ``uid``'s to it and, unless None, to ``gid``; with ``let_in`` also add what ``lacking`` tells.
 
-    The answer is that of ``survey`` for what was changed, with ``left``: links to elsewhere, sockets and the like. Raises OSError.
+    ``keep(place below path, its stat)`` is called before each change. The answer is that of ``survey`` for what was changed, with ``left``:
+    links to elsewhere, sockets and the like. Raises OSError.
     """
-    return _walk(path, uid, gid, let_in, seconds, most, True)
+    return _walk(path, uid, gid, let_in, seconds, most, keep or (lambda place, state: None))
 
 
 def _walk(path, uid, gid, let_in, seconds, most, change) -> dict:
     until = time.monotonic() + seconds
     found = {"entries": 0, "wrong": 0, "owners": Counter(), "modes": 0, "opened": [], "left": 0, "complete": True}
     linked: dict = {}
-    top = os.open(path, _OPEN)
+    top = os.open(path, OPEN)
     try:
         state = os.fstat(top)
         _entry(top, "", os.path.basename(path), state, uid, gid, let_in, change, found)
@@ -59,7 +61,7 @@ def _walk(path, uid, gid, let_in, seconds, most, change) -> dict:
             waiting = [""]
             while waiting:
                 inside = waiting.pop()
-                folder = _opened(_beneath, top, inside)
+                folder = _opened(beneath, top, inside)
                 if folder is None:
                     continue
                 try:
@@ -94,7 +96,7 @@ def _look(folder, inside, name, device, how, found, linked, waiting) -> None:
     if stat.S_ISREG(state.st_mode) and state.st_nlink > 1:
         linked.setdefault(state.st_ino, (state, state.st_nlink, []))[2].append(place)
         return
-    handle = _opened(os.open, name, _OPEN, dir_fd=folder)
+    handle = _opened(os.open, name, OPEN, dir_fd=folder)
     if handle is None:
         return
     try:
@@ -114,8 +116,8 @@ def _linked(top, seen, places, how, found) -> None:
         found["left"] += seen.st_uid != how[0]
         return
     folder, _slash, name = places[0].rpartition("/")
-    opened = _opened(_beneath, top, folder)
-    handle = None if opened is None else _opened(os.open, name, _OPEN, dir_fd=opened)
+    opened = _opened(beneath, top, folder)
+    handle = None if opened is None else _opened(os.open, name, OPEN, dir_fd=opened)
     try:
         now = None if handle is None else os.fstat(handle)
         if now and (now.st_dev, now.st_ino, now.st_nlink) == (seen.st_dev, seen.st_ino, seen.st_nlink):
@@ -136,23 +138,11 @@ def _opened(how, *arguments, **more):
         raise
 
 
-def _beneath(top: int, place: str) -> int:
-    """An open folder below an open one, reached without following a link."""
-    handle = os.dup(top)
-    try:
-        for part in filter(None, place.split("/")):
-            inner = os.open(part, _OPEN | os.O_DIRECTORY, dir_fd=handle)
-            os.close(handle)
-            handle = inner
-    except OSError:
-        os.close(handle)
-        raise
-    return handle
-
-
 def _entry(handle, place, name, state, uid, gid, let_in, change, found) -> None:
     found["entries"] += 1
     strange, bits = state.st_uid != uid, lacking(name, state.st_mode) if let_in else 0
+    if change and (strange or bits):
+        change(place, state)
     if change and strange:
         os.fchown(handle, uid, -1 if gid is None else gid)
     if change and bits:

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.mailops.outage.plugins.module_utils.host._accounts import parse_accounts
 from ansible_collections.mailops.outage.plugins.module_utils.host._mailstore import Mailbox, Store
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Context
-from ansible_collections.mailops.outage.plugins.module_utils.repair import harmless, steps, trees
+from ansible_collections.mailops.outage.plugins.module_utils.repair import checkpoint, harmless, rollback, steps, store, trees
 from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies import repair_permissions as remedy
 
 PASSWD = """root:x:0:0::/root:/bin/sh
@@ -142,14 +142,14 @@ def test_a_mailbox_that_is_a_link_is_not_followed(box, given, tmp_path):
 def test_a_folder_that_becomes_a_link_while_we_look_is_left(box, given, monkeypatch, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "theirs").write_text("x")
-    beneath = trees._beneath
+    beneath = trees.beneath
 
     def swapped(top, place):
         if place == "cur" and not (box / "cur").is_symlink():
             (box / "cur").rename(box / "was")
             (box / "cur").symlink_to(tmp_path / "elsewhere")
         return beneath(top, place)
-    monkeypatch.setattr(trees, "_beneath", swapped)
+    monkeypatch.setattr(trees, "beneath", swapped)
     trees.give(str(box), 12345, None, False, 10, 1000)
     assert not any("theirs" in path for path, _uid, _gid in given)
 
@@ -179,6 +179,31 @@ def test_files_in_the_queue_keep_their_modes(box, given):
     # 0600 is a message still being written, 0700 one that is complete (cleanup(8)).
     (box / "cur" / "1").chmod(0o000)
     trees.give(str(box), 12345, None, False, 10, 1000)
+    assert stat.S_IMODE((box / "cur" / "1").stat().st_mode) == 0
+
+
+def test_a_rollback_gives_each_entry_back_and_nothing_that_came_since(box, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "places", lambda root="/": [str(tmp_path / "kept")])
+    monkeypatch.setattr(rollback, "run", lambda *argv, **more: (0, "", ""))
+    about = {"id": "i1", "step": "s1", "owner": "a", "remedy": "r", "cause": "c", "rolls_back_at": ""}
+    folder = checkpoint.take(str(tmp_path / "kept"), about, [], [], {}, str(tmp_path))
+    (box / "cur" / "1").chmod(0o000)
+    (box / "new" / "odd\nname").write_text("x")
+    given = []
+    monkeypatch.setattr(trees.os, "fchown", lambda handle, uid, gid: given.append((os.readlink(f"/proc/self/fd/{handle}"), uid, gid)))
+    steps.OwnTree(str(box), 12345, 54321, "x", let_in=True).take()
+    assert stat.S_IMODE((box / "cur" / "1").stat().st_mode) == 0o400
+    (box / "dovecot.index.new").write_text("a new one")
+    (box / "dovecot.index.new").rename(box / "dovecot.index")
+    (box / "new" / "2").write_text("came since")
+    (box / "tmp").rmdir()
+    (box / "tmp").symlink_to(tmp_path)
+    changed, given[:] = list(given), []
+    result = rollback.roll_back(folder, "test", str(tmp_path))
+    assert result["restored"] == [str(box)]
+    names = {os.path.basename(path) for path, _uid, _gid in given}
+    assert names == {os.path.basename(path) for path, _uid, _gid in changed} - {"dovecot.index", "tmp"}
+    assert {(uid, gid) for _path, uid, gid in given} == {(os.getuid(), os.getgid())}
     assert stat.S_IMODE((box / "cur" / "1").stat().st_mode) == 0
 
 
