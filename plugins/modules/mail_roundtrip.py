@@ -13,13 +13,12 @@ description:
     deletes it again.
     Each step is reported with its time and the server's own words.
   - A message is sent only to a mailbox that the module could open first, and of such a mailbox only messages with an unguessable token of this
-    module's own are
-    deleted, each after a search and a second look at its header fields.
+    module's own are deleted, each after a search and a second look at its header fields.
   - Canaries carry C(X-Mailops-Canary) (the token) and C(X-Mailops-Run), and are marked C(Auto-Submitted) (RFC 3834), so that nobody answers them.
   - New mail is asked for every tenth of a second at first, less often after ten seconds; after half a minute an IMAP server that can (IDLE) is left to
     tell. A look by POP3 is a whole login, and rarer.
   - On one server no more than 40 sessions in mailboxes and 10 for sending are open at once, and no more than 10 are begun at once, so that its
-    users still get in; further pairs wait for their turn.
+    users still get in; further pairs wait for their turn. One that let three of them wait for nothing and answers nobody is not asked by the others.
   - A server that is down, slow, broken or hostile is a successful result. The module fails only when it cannot begin.
   - Runs on the controller or on any host with Python. With O(hop) the connections are made by the SSH server of a vantage point that needs no Python.
 author:

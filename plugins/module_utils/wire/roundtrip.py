@@ -39,6 +39,8 @@ _MOST_SESSIONS = 5
 # (smtpd_client_connection_count_limit), Exim 20 in all (smtp_accept_max): users need the rest. Fewer begin at a time, for what a session costs is its
 # login (a slow hash by design), and a busy server that is asked for many at once answers none within the time of a step.
 _MOST_READING, _MOST_SENDING, _MOST_BEGINNING = 40, 10, 10
+# A server that let this many wait for nothing, and answered nobody yet, is not asked by the others: each of them would wait as long.
+_SILENT_ENOUGH = 3
 # dot-atom of RFC 5322 section 3.2.3, and a domain or an address literal.
 _ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*@([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[A-Za-z0-9:.]+\])")
 _RUN = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -196,6 +198,8 @@ class _Shared:
             self._turns[_id(pair["through"])] = threading.BoundedSemaphore(_MOST_SENDING)
         self._lock = threading.Lock()
         self._swept = set()
+        self._answering = set()
+        self._unanswered = collections.Counter()
 
     @contextmanager
     def turn(self, until, *places):
@@ -208,6 +212,24 @@ class _Shared:
                 if not free or time.monotonic() >= until:
                     raise Stopped("pace", "not_tried", "other pairs used this mailbox or server until the time was over")
             yield
+
+    def answered(self, server) -> None:
+        """The server opened a session."""
+        with self._lock:
+            self._answering.add(server)
+
+    def unanswered(self, server, stop) -> None:
+        """The server opened none, or not in time."""
+        if stop.outcome in ("silent", "timeout"):
+            with self._lock:
+                self._unanswered[server, stop.step, stop.outcome] += 1
+
+    def expect(self, server) -> None:
+        """Stopped at once, as the others were, at a server that has answered nobody and let enough of them wait."""
+        with self._lock:
+            for (name, step, outcome), count in self._unanswered.items():
+                if name == server and count >= _SILENT_ENOUGH and server not in self._answering:
+                    raise Stopped(step, outcome, f"not asked: {count} others waited there for nothing")
 
     def sweeps(self, account) -> bool:
         """Whether the caller is the first of this mailbox, who clears it of left-overs."""
@@ -282,7 +304,7 @@ class _Leg:
     def _visit(self, side, steps):
         target = self.pair["through" if side == "sending" else "mailbox"]
         options = self.options if side == "sending" or self.options["hop_for"] == "both" else dict(self.options, hop=None)
-        return _Seen(target, options, self.until, steps, side, self.seen["tls"])
+        return _Seen(target, options, self.until, steps, side, self.seen["tls"], self.shared)
 
     def _send(self):
         """Until it is accepted; a greylisting server is asked again when it wants to be, within the time."""
@@ -390,15 +412,21 @@ class _Leg:
 
 
 class _Seen(Visit):
-    """A visit that leaves its TLS facts in the leg."""
+    """A visit that leaves its TLS facts in the leg, and tells the other legs of a server that does not answer."""
 
-    def __init__(self, target, options, until, steps, side, seen_tls):
+    def __init__(self, target, options, until, steps, side, seen_tls, shared):
         super().__init__(target, options, until, steps, side)
-        self._seen_tls, self._of = seen_tls, side
+        self._seen_tls, self._of, self._shared, self._server = seen_tls, side, shared, _id(target)
 
     def __enter__(self):
+        self._shared.expect(self._server)
         try:
-            return super().__enter__()
+            opened = super().__enter__()
+            self._shared.answered(self._server)
+            return opened
+        except Stopped as stop:
+            self._shared.unanswered(self._server, stop)
+            raise
         finally:
             self._seen_tls[self._of] = self.seen["tls"] or self._seen_tls[self._of]
 

@@ -407,6 +407,31 @@ def test_the_pace_lets_pass_when_a_minute_is_over():
         pace.take(now[0] + 1)
 
 
+@pytest.mark.parametrize("side", ["mailbox", "sending"])
+def test_a_server_that_answers_nobody_is_not_asked_by_everybody(store, side):
+    mute = lambda peer: peer.wait()  # noqa: E731
+    with ScriptedServer(mute if side == "sending" else smtp(store)) as out, ScriptedServer(mute if side == "mailbox" else imap(store)) as box:
+        pairs = [pair_of(out.port, box.port, name=str(n), sender=f"alice{n}@example.test") for n in range(40)]
+        for number, pair in enumerate(pairs):
+            pair["mailbox"] = dict(pair["mailbox"], login={"username": f"bob{number}", "password": PASSWORD})
+        legs = roundtrip.run(pairs, dict(FAST, overall=30.0))
+        assert {(leg["outcome"], leg["side"], leg["sent"]) for leg in legs} == {("silent", side, False)}
+        # The ten that ask at the same time, and one that may have begun meanwhile for each that gave up first.
+        assert (out if side == "sending" else box).connections <= 13
+    assert any("not asked" in leg["answer"] for leg in legs)
+
+
+def test_a_server_that_answers_some_is_asked_by_everybody(store):
+    answers = iter([True] + [False] * 3)
+
+    def some(peer):
+        return imap(store)(peer) if next(answers, True) else peer.wait()
+    with ScriptedServer(smtp(store)) as out, ScriptedServer(some) as box:
+        pairs = [pair_of(out.port, box.port, name=str(n), sender=f"alice{n}@example.test") for n in range(12)]
+        legs = roundtrip.run(pairs, dict(FAST, arrival=3.0, overall=30.0))
+    assert sorted(leg["outcome"] for leg in legs) == ["ok"] * 9 + ["silent"] * 3
+
+
 @pytest.mark.parametrize("change, words", [
     (lambda p: p.update(recipient="no address"), "recipient"),
     (lambda p: p.update(sender="alice@example.test\r\nBcc: eve@example.test"), "sender"),
