@@ -32,7 +32,7 @@ def test_every_fault_of_the_gym_has_a_cause_of_the_catalogue():
 @pytest.mark.parametrize("name", sorted(FAULTS))
 def test_every_injection_is_bash(name):
     fault = FAULTS[name]
-    assert set(fault) <= {"cause", "causes", "layout", "host", "inject", "wait", "snapshot", "traffic", "also", "repair"}
+    assert set(fault) <= {"cause", "causes", "layout", "loses", "host", "inject", "wait", "snapshot", "traffic", "also", "repair"}
     for script in [fault["inject"], *fault.get("also", {}).values()]:
         assert subprocess.run(["bash", "-n", "-c", script], capture_output=True, check=False).returncode == 0
 
