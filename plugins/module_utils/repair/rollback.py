@@ -144,7 +144,7 @@ def beneath(top, place):
 
 
 def restore_owner(top, place, inode, entry):
-    """Give an entry below an open folder its former ``(uid, gid, mode)``; False when it is another file now, or one with further names elsewhere."""
+    """Give an entry below an open folder its former ``(uid, gid, mode)``; False when it is another file now."""
     folder, _slash, name = place.rpartition("/")
     opened = beneath(top, folder)
     handle = None
@@ -154,7 +154,8 @@ def restore_owner(top, place, inode, entry):
         if now.st_ino != inode:
             return False
         os.fchown(handle, entry[0], entry[1])
-        os.fchmod(handle, entry[2])
+        # Its owner could write to it meanwhile: it must not become a program that runs as somebody else.
+        os.fchmod(handle, entry[2] if stat.S_ISDIR(now.st_mode) else entry[2] & 0o777)
         return True
     finally:
         for number in (opened, handle):

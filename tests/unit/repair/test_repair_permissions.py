@@ -187,12 +187,12 @@ def test_a_rollback_gives_each_entry_back_and_nothing_that_came_since(box, tmp_p
     monkeypatch.setattr(rollback, "run", lambda *argv, **more: (0, "", ""))
     about = {"id": "i1", "step": "s1", "owner": "a", "remedy": "r", "cause": "c", "rolls_back_at": ""}
     folder = checkpoint.take(str(tmp_path / "kept"), about, [], [], {}, str(tmp_path))
-    (box / "cur" / "1").chmod(0o000)
+    (box / "cur" / "1").chmod(0o4000)
     (box / "new" / "odd\nname").write_text("x")
     given = []
     monkeypatch.setattr(trees.os, "fchown", lambda handle, uid, gid: given.append((os.readlink(f"/proc/self/fd/{handle}"), uid, gid)))
     steps.OwnTree(str(box), 12345, 54321, "x", let_in=True).take()
-    assert stat.S_IMODE((box / "cur" / "1").stat().st_mode) == 0o400
+    assert stat.S_IMODE((box / "cur" / "1").stat().st_mode) & 0o777 == 0o400
     (box / "dovecot.index.new").write_text("a new one")
     (box / "dovecot.index.new").rename(box / "dovecot.index")
     (box / "new" / "2").write_text("came since")
@@ -204,7 +204,7 @@ def test_a_rollback_gives_each_entry_back_and_nothing_that_came_since(box, tmp_p
     names = {os.path.basename(path) for path, _uid, _gid in given}
     assert names == {os.path.basename(path) for path, _uid, _gid in changed} - {"dovecot.index", "tmp"}
     assert {(uid, gid) for _path, uid, gid in given} == {(os.getuid(), os.getgid())}
-    assert stat.S_IMODE((box / "cur" / "1").stat().st_mode) == 0
+    assert stat.S_IMODE((box / "cur" / "1").stat().st_mode) == 0, "neither the bit that let its owner in, nor set-user-id"
 
 
 STORE = Store("/srv/vmail", "/srv/vmail/*/*", owner="vmail", source="doveconf userdb home")
