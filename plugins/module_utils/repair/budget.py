@@ -36,7 +36,7 @@ def recent(now: dict, seconds: float = 86400, root: str = "/") -> list:
 
 
 def refusal(remedy: str, now: dict, per_hour: int, per_day: int, root: str = "/", cause: str = "") -> str:
-    """Why ``remedy`` may not be tried at the moment ``now``, or an empty text. 
+    """Why ``remedy`` may not be tried at the moment ``now``, or an empty text.
 
     In an hour it is counted for its ``cause`` where that is told, in a day for all causes.
     """

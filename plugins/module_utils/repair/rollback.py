@@ -149,7 +149,8 @@ def restore_owner(top, place, inode, entry):
     opened = beneath(top, folder)
     handle = None
     try:
-        handle = os.open(name or ".", OPEN, dir_fd=opened)
+        # The tree itself has no name below it, and may be one file with all mail.
+        handle = os.open(name, OPEN, dir_fd=opened) if name else os.dup(top)
         now = os.fstat(handle)
         if now.st_ino != inode:
             return False
@@ -184,7 +185,7 @@ def restore_owners(folder):
             except FileNotFoundError:
                 continue
             except (OSError, ValueError) as problem:
-                # One sentence a tree: there may be as many problems as messages.
+                # Ten say enough: there may be as many problems as messages.
                 if len(left) < 10:
                     left.append({"path": line[:200].strip(), "because": str(problem)})
     finally:

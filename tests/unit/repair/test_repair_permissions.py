@@ -207,6 +207,16 @@ def test_a_rollback_gives_each_entry_back_and_nothing_that_came_since(box, tmp_p
     assert stat.S_IMODE((box / "cur" / "1").stat().st_mode) == 0, "neither the bit that let its owner in, nor set-user-id"
 
 
+def test_a_mailbox_that_is_one_file_is_given_back(tmp_path, given, monkeypatch):
+    monkeypatch.setattr(store, "places", lambda root="/": [str(tmp_path / "kept")])
+    about = {"id": "i1", "step": "s1", "owner": "a", "remedy": "r", "cause": "c", "rolls_back_at": ""}
+    folder = checkpoint.take(str(tmp_path / "kept"), about, [], [], {}, str(tmp_path))
+    (tmp_path / "mbox").write_text("From a")
+    steps.OwnTree(str(tmp_path / "mbox"), 12345, None, "x").take()
+    assert rollback.restore_owners(folder) == ([str(tmp_path / "mbox")], [])
+    assert given == [(str(tmp_path / "mbox"), 12345, -1), (str(tmp_path / "mbox"), os.getuid(), os.getgid())]
+
+
 STORE = Store("/srv/vmail", "/srv/vmail/*/*", owner="vmail", source="doveconf userdb home")
 
 
