@@ -7,6 +7,7 @@ import time
 import pytest
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import known_good
+from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran
 from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies import rollback_config
 from ansible_collections.mailops.outage.plugins.module_utils.repair.steps import Refused, Write
 
@@ -83,6 +84,33 @@ def test_an_address_to_listen_on_needs_a_restart_and_a_dead_service_a_start(host
     now = GOOD.replace("inet_interfaces = all", "inet_interfaces = loopback-only")
     assert host(now, settings=["inet_interfaces"])[1] == ["systemctl restart postfix@-.service"]
     assert host(now, settings=["inet_interfaces"], running=False)[1][-1] == "systemctl start postfix@-.service"
+
+
+@pytest.mark.parametrize("rc, complaint", [(0, ""), (1, "Exim configuration error in line 22 of {made}.tmp:"), (None, "update-exim4.conf returned None")])
+def test_exim_reads_the_copy_before_anything_is_put_in_place(tmp_path, monkeypatch, rc, complaint):
+    tree = tmp_path / "exim4"
+    tree.mkdir()
+    (tree / "update-exim4.conf.conf").write_text("dc_relay_nets='0.0.0.0/0'\n")
+    monkeypatch.setitem(rollback_config._TREES, "exim", str(tree))
+    seen = []
+
+    class Host:
+        @staticmethod
+        def run(*argv, timeout):
+            seen.append(argv)
+            with open(os.path.join(argv[2], "update-exim4.conf.conf"), encoding="utf-8") as stream:
+                assert stream.read() == "dc_relay_nets=''\n"
+            return Ran(argv, rc, "", complaint.format(made=argv[4]) if rc else "", missing=rc is None)
+    monkeypatch.setitem(rollback_config._CHECKS, "exim", rollback_config._CHECKS["exim"][:1])
+    found = rollback_config._complaint(Host, "exim", {str(tree / "update-exim4.conf.conf"): b"dc_relay_nets=''\n"})
+    assert bool(found) == bool(complaint) and found.startswith(complaint.partition(" of ")[0]) and seen[0][0] == "update-exim4.conf"
+    assert (tree / "update-exim4.conf.conf").read_text() == "dc_relay_nets='0.0.0.0/0'\n" and not os.path.exists(os.path.dirname(seen[0][4]))
+
+
+def test_for_whom_exim_relays_is_not_taken_back_with_the_rest():
+    choice = rollback_config._choice({"settings": ["*"]}, "", "/etc/exim4/update-exim4.conf.conf", [])
+    relays, smarthost = rollback_config.config_text.statements("dc_relay_nets='192.0.2.0/24'\ndc_smarthost='x'\n", "lines")
+    assert not choice(relays) and choice(smarthost)
 
 
 def test_nothing_to_go_back_to_is_for_a_person(host):

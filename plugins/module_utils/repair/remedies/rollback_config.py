@@ -39,10 +39,17 @@ _NOT_TEXT = ("*.db", "*.lmdb", "*.cdb", "*.pag", "*.dir", "*~", "*.dpkg-*", "*.b
 _PACKAGED = {"/etc/dovecot/": "/usr/share/dovecot/", "/etc/postfix/master.cf": "/usr/share/postfix/master.cf.dist"}
 # What guards TLS, login, relaying and filters is never taken back with the rest, only by its own name.
 _GUARDS = ("*tls*", "ssl*", "*sasl*", "disable_plaintext_auth", "auth_allow_cleartext", "auth_mechanisms", "passdb*", "*_restrictions", "mynetworks*",
-           "relay_domains", "*milter*", "content_filter", "*_checks", "*smtputf8*", "local_name*", "smtpd_*_login*")
+           "relay_domains", "dc_relay_*", "*milter*", "content_filter", "*_checks", "*smtputf8*", "local_name*", "smtpd_*_login*")
 # Postfix takes these over only when it is started again (postconf(5)).
 _NEED_RESTART = ("inet_interfaces", "inet_protocols", "queue_directory", "data_directory", "mail_owner", "setgid_group")
 _MOST_BYTES = 1024 * 1024
+_TREES = {"postfix": "/etc/postfix", "dovecot": "/etc/dovecot", "exim": "/etc/exim4"}
+# How each reads a copy of its folder. update-exim4.conf(8) makes Exim's from it, and says what is wrong with that.
+_CHECKS = {
+    "postfix": (("postconf", "-c", "{copy}", "-n"), ("postconf", "-c", "{copy}", "-Mf")),
+    "dovecot": (("doveconf", "-c", "{copy}/dovecot.conf", "-n"),),
+    "exim": (("update-exim4.conf", "--confdir", "{copy}", "--output", "{made}"), ("exim4", "-C", "{made}", "-bV")),
+}
 
 
 @dataclass(frozen=True)
@@ -224,7 +231,7 @@ def _errors(context, software: str) -> list:
 
 def _complaint(context, software: str, changed: dict) -> str:
     """What the software says of a copy of its configuration with the changes in it; empty when it reads it."""
-    tree = {"postfix": "/etc/postfix", "dovecot": "/etc/dovecot"}.get(software)
+    tree = _TREES.get(software)
     if tree is None:
         return ""
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
@@ -238,10 +245,8 @@ def _complaint(context, software: str, changed: dict) -> str:
                 os.makedirs(os.path.dirname(target), exist_ok=True)
                 with open(target, "wb") as stream:
                     stream.write(content)
-        commands = ([("postconf", "-c", copy, "-n"), ("postconf", "-c", copy, "-Mf")] if software == "postfix" else
-                    [("doveconf", "-c", os.path.join(copy, "dovecot.conf"), "-n")])
-        for command in commands:
-            ran = context.run(*command, timeout=20)
+        for command in _CHECKS[software]:
+            ran = context.run(*(word.format(copy=copy, made=os.path.join(folder, "made")) for word in command), timeout=20)
             fatal = [line for line in ran.complaints() if "fatal:" in line or "Fatal:" in line or "Error:" in line]
             if ran.rc != 0 or fatal:
                 return (fatal or ran.complaints() or [f"{command[0]} returned {ran.rc}"])[0].replace(copy, tree)
