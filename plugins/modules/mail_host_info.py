@@ -154,10 +154,10 @@ facts:
       type: dict
       sample: {present: true, version: 3.7.11, config_directory: /etc/postfix, queue_directory: /var/spool/postfix, errors: [], unused: []}
     exim:
-      description: Version, configuration check and domains of Exim.
+      description: Version, configuration check and domains of Exim; C(refused) are the errors of a configuration that Debian made and did not put in place.
       returned: success
       type: dict
-      sample: {present: false, version: null, errors: []}
+      sample: {present: false, version: null, errors: [], refused: []}
     dovecot:
       description: The settings, user databases, listeners and complaints of Dovecot. Secrets are left out.
       returned: success
