@@ -9,8 +9,8 @@ from ansible.utils.display import Display
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import catalogue, diagnose
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
-from ansible_collections.mailops.outage.plugins.module_utils.repair import journal, owner, plan
-from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies.registry import REMEDIES
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_controller import journal, owner, plan
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.remedies.registry import REMEDIES
 from ansible_collections.mailops.outage.plugins.module_utils.report import plan as report
 
 

@@ -6,8 +6,8 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import catalogue, diagnose
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
-from ansible_collections.mailops.outage.plugins.module_utils.repair import plan
-from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies.registry import REMEDIES
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_controller import plan
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.remedies.registry import REMEDIES
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 

@@ -12,8 +12,8 @@ from ansible.utils.display import Display
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import estate
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
-from ansible_collections.mailops.outage.plugins.module_utils.repair import gate, journal
-from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies.registry import REMEDIES
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_controller import gate, journal
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.remedies.registry import REMEDIES
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 from ansible_collections.mailops.outage.plugins.module_utils.wire import probe as wire_probe
 

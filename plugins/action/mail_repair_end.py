@@ -7,7 +7,7 @@ from ansible.utils.display import Display
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import estate
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
-from ansible_collections.mailops.outage.plugins.module_utils.repair import gate, journal, verdict
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_controller import gate, journal, verdict
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 

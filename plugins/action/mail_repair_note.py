@@ -6,7 +6,7 @@ import re
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.mailops.outage.plugins.module_utils.repair import journal
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_controller import journal
 
 
 class ActionModule(ActionBase):

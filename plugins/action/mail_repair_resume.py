@@ -6,7 +6,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
-from ansible_collections.mailops.outage.plugins.module_utils.repair import gate, journal, owner, verdict
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_controller import gate, journal, owner, verdict
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 

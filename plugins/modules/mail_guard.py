@@ -166,7 +166,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import known_good
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Context
-from ansible_collections.mailops.outage.plugins.module_utils.repair import budget, checkpoint, harmless, lock, moment, rollback, store, timer
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import budget, checkpoint, harmless, lock, moment, rollback, store, timer
 
 
 def status():

@@ -100,8 +100,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Context
-from ansible_collections.mailops.outage.plugins.module_utils.repair import steps
-from ansible_collections.mailops.outage.plugins.module_utils.repair.remedies.registry import REMEDIES
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import steps
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.remedies.registry import REMEDIES
 
 
 def main():
