@@ -3,14 +3,13 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import ranking, scope, view
+from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import conditions, containment, ranking, scope, view
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis.catalogue import Catalogue
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis.estate import own_names
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 SCHEMA_VERSION = "1.0"
-# Below this a candidate is only a hint: it is listed, but it is not called the root cause.
-SURE_ENOUGH = 0.5
+SURE_ENOUGH = ranking.SURE_ENOUGH
 
 
 def stamp(epoch: float | None) -> str | None:
@@ -20,20 +19,29 @@ def stamp(epoch: float | None) -> str | None:
     return datetime.fromtimestamp(epoch, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _cause(item: ranking.Candidate, place: int) -> dict:
+def _cause(item: ranking.Candidate, place: int, seen: dict) -> dict:
+    """``seen``: the view that the remedies take their options from."""
     entry = item.cause
     return {
-        "id": entry.id, "host": item.host, "rank": place, "confidence": item.confidence, "root": item.root,
+        "id": entry.id, "host": item.host, "rank": place, "confidence": item.confidence, "by_facts": item.by_facts,
+        "root": item.root, "root_by_facts": item.root_by_facts,
         "explains": sorted(set(item.explains)), "since": stamp(item.since_epoch),
         "title": entry.title, "explanation": entry.explanation, "users": entry.users, "never": entry.never,
         "look_next": entry.look_next, "evidence": item.evidence,
-        "remedies": [dict(remedy) for remedy in entry.remedies],
+        "remedies": [_remedy(remedy, view.without_words(seen)) for remedy in entry.remedies],
     }
+
+
+def _remedy(given: dict, bare: dict) -> dict:
+    """The remedy with its options as this host tells them; ``missing`` names one that it does not tell."""
+    told = {name: conditions.look(expression, bare) for name, expression in given["options_from"].items()}
+    return {**{name: value for name, value in given.items() if name != "options_from"}, "options": {**given["options"], **told},
+            "missing": next((name for name, value in told.items() if value in (None, "", [])), "")}
 
 
 def _named(catalogue: Catalogue, name: str, evidence: list, confidence: float) -> dict:
     item = ranking.Candidate(catalogue[name], "", confidence, evidence)
-    return _cause(item, 1)
+    return _cause(item, 1, {})
 
 
 def _silent_evidence(views: list) -> list:
@@ -61,7 +69,8 @@ def diagnose(catalogue: Catalogue, observations: list, estate: dict, run: dict, 
     views, whole = views_of(catalogue, observations, estate)
     candidates, ruled_out = ranking.find(catalogue, views, whole)
     assessment = scope.assess(views, estate, candidates, severity_rules)
-    causes = [_cause(item, place) for place, item in enumerate(candidates, 1)]
+    by_host = {item["host"]: item for item in views}
+    causes = [_cause(item, place, by_host.get(item.host) or {}) for place, item in enumerate(candidates, 1)]
     sure = [cause for cause in causes if cause["root"] and cause["confidence"] >= SURE_ENOUGH]
     if assessment["verdict"] == "healthy":
         causes = [_named(catalogue, "none.healthy", [], 1.0)] + causes
@@ -70,7 +79,7 @@ def diagnose(catalogue: Catalogue, observations: list, estate: dict, run: dict, 
     for place, cause in enumerate(causes, 1):
         cause["rank"] = place
         if causes[0]["id"].startswith("none.") and place > 1:
-            cause["root"] = False
+            cause["root"] = cause["root_by_facts"] = False
     not_visible = [f"{observation.get('host')}: {sentence}" for observation in observations for sentence in observation.get("not_visible") or []]
     not_visible += list(estate.get("not_visible") or []) + list((estate.get("dns") or {}).get("not_visible") or [])
     return {
@@ -85,6 +94,7 @@ def diagnose(catalogue: Catalogue, observations: list, estate: dict, run: dict, 
         "scope": assessment["scope"],
         "impact": {"class": assessment["impact"]["class"], "since": stamp(assessment["impact"]["since_epoch"]), "contained": assessment["impact"]["contained"]},
         "causes": causes,
+        "containment": containment.wanted(assessment["impact"], causes, by_host),
         "ruled_out": ruled_out,
         "probes": [probe for item in views for probe in item["probes"]],
         "not_visible": not_visible,

@@ -13,16 +13,22 @@ from dataclasses import dataclass, field
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import conditions
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis.catalogue import Catalogue, Cause
+from ansible_collections.mailops.outage.plugins.module_utils.diagnosis.view import without_words
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 # Two confidences nearer than this are taken as equal, and time decides.
 _SAME = 0.1
 _MOST_EVIDENCE = 8
+# Below this a candidate is only a hint: it is listed, but it is not called the root cause.
+SURE_ENOUGH = 0.5
 
 
 @dataclass
 class Candidate:
-    """A cause that may be the one, on one host (``host`` is empty for the estate as a whole)."""
+    """A cause that may be the one, on one host (``host`` is empty for the estate as a whole).
+
+    ``by_facts`` is what its conditions are worth without a word that others can write (see view.without_words).
+    """
 
     cause: Cause
     host: str
@@ -33,10 +39,17 @@ class Candidate:
     users: set = field(default_factory=set)
     explained_by: list = field(default_factory=list)
     explains: list = field(default_factory=list)
+    by_facts: float = 0.0
+    explained_by_facts: bool = False
 
     @property
     def root(self) -> bool:
         return not self.explained_by and self.cause.kind == "fault"
+
+    @property
+    def root_by_facts(self) -> bool:
+        """Whether facts alone make it a cause, and facts alone explain it by no other: only such a one may lead to a change."""
+        return self.by_facts >= SURE_ENOUGH and not self.explained_by_facts and self.cause.kind == "fault"
 
 
 def _items(value: object) -> list:
@@ -95,7 +108,15 @@ def candidate(cause: Cause, view: dict) -> Candidate | None:
         if item["text"] and item not in unique:
             unique.append(item)
     known = [moment for moment in times if moment]
-    return Candidate(cause, host, round(1.0 - math.prod(doubts), 3), unique[:_MOST_EVIDENCE], min(known) if known else None, users=users)
+    return Candidate(cause, host, round(1.0 - math.prod(doubts), 3), unique[:_MOST_EVIDENCE], min(known) if known else None, users=users,
+                     by_facts=_by_facts(cause, view))
+
+
+def _by_facts(cause: Cause, view: dict) -> float:
+    """What the conditions that hold in the facts alone are worth together."""
+    bare = without_words(view)
+    doubts = [1.0 - condition.confidence for condition in cause.conditions if not condition.signature and conditions.holds(condition.when, bare)]
+    return round(1.0 - math.prod(doubts), 3)
 
 
 def _explains(reason: Candidate, effect: Candidate) -> bool:
@@ -114,11 +135,12 @@ def rank(candidates: list) -> list:
     """
     for one in candidates:
         for other in candidates:
-            if not _explains(one, other) or one.confidence < 0.5 or one.cause.kind == "risk":
+            if not _explains(one, other) or one.confidence < SURE_ENOUGH or one.cause.kind == "risk":
                 continue
             if _explains(other, one) and (other.confidence, -(other.since_epoch or math.inf)) > (one.confidence, -(one.since_epoch or math.inf)):
                 continue
             other.explained_by.append(one.cause.id)
+            other.explained_by_facts = other.explained_by_facts or one.by_facts >= SURE_ENOUGH
             one.explains.append(other.cause.id)
     ordered = sorted(candidates, key=lambda item: (
         not item.root, item.cause.kind == "risk", -math.floor(item.confidence / _SAME), not item.changed,

@@ -134,6 +134,17 @@ def host_view(observation: dict, signatures: dict, estate: dict) -> dict:
     return view
 
 
+def without_words(view: dict) -> dict:
+    """The view without what others can write into it: log events, counts taken from the log, and answers that the queue quotes.
+
+    What still holds in it is the host's own state and what we saw ourselves; nothing else may lead to a change.
+    """
+    bare = dict(view, seen={}, flow={}, events={})
+    if isinstance(view.get("queue"), dict):
+        bare["queue"] = dict(view["queue"], reasons=[])
+    return bare
+
+
 def remembered(facts: dict) -> list:
     """Changes as a host without a snapshot knows them: configuration files by their age, and what lies beside them.
 

@@ -12,7 +12,7 @@ def words(text):
 
 def a_cause(name, rank, **more):
     return dict({
-        "id": name, "host": "mx1", "rank": rank, "confidence": 0.95, "root": rank == 1, "explains": [], "since": None, "title": words(f"The title of {name}"),
+        "id": name, "host": "mx1", "rank": rank, "confidence": 0.95, "by_facts": 0.95, "root": rank == 1, "root_by_facts": rank == 1, "explains": [], "since": None, "title": words(f"The title of {name}"),
         "explanation": words("Nothing accepts mail."), "users": words("Mail is late."), "never": None, "look_next": None, "evidence": [], "remedies": [],
     }, **more)
 
@@ -27,13 +27,13 @@ OUTAGE = {
             {"kind": "fact", "host": "mx1", "source": "postfix status", "line": None, "time": None, "text": "the Postfix mail system is not running"},
             {"kind": "log", "host": "mx1", "source": "/var/log/mail.log", "line": 4711, "time": "2026-11-23T20:40:00Z", "text": "terminating on signal 15"},
         ], remedies=[
-            {"role": "restart_service", "class": "disruptive", "summary": words("Start the real unit"), "undo": words("Stop it again"), "options": {}, "options_from": {}},
-            {"role": "human", "class": "human", "summary": words("Call the operator"), "undo": None, "options": {}, "options_from": {}},
+            {"role": "restart_service", "class": "disruptive", "summary": words("Start the real unit"), "undo": words("Stop it again"), "options": {}, "missing": ""},
+            {"role": "human", "class": "human", "summary": words("Call the operator"), "undo": None, "options": {}, "missing": ""},
         ]),
         a_cause("queue.backlog", 2, confidence=0.6, evidence=[
             {"kind": "fact", "host": "mx1", "source": "postqueue -j", "line": None, "time": None, "text": "12 deferred"}]),
     ],
-    "ruled_out": [{"id": "storage.spool_full", "because": "looked for, no sign of it"}],
+    "containment": [], "ruled_out": [{"id": "storage.spool_full", "because": "looked for, no sign of it"}],
     "probes": [
         {"id": "mx1:143/imap", "host": "mx1", "look": "first", "name": "mx1", "address": "192.0.2.25", "port": 143, "protocol": "imap", "vantage": "controller",
          "ok": True, "step": None, "outcome": "ok", "code": None, "answer": "", "banner": "* OK ready", "seconds": 0.1},
