@@ -11,13 +11,13 @@ import threading
 import time
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import estate as estate_facts
 from ansible_collections.mailops.outage.plugins.module_utils.dns import look as dns_look
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 from ansible_collections.mailops.outage.plugins.module_utils.wire import probe as wire_probe
+from ansible_collections.mailops.outage.plugins.plugin_utils.mail_action import MailAction
 
 
 def hop_of(variables: dict, name: str) -> dict:
@@ -34,36 +34,32 @@ def hop_of(variables: dict, name: str) -> dict:
     return {key: value for key, value in hop.items() if value is not None}
 
 
-class ActionModule(ActionBase):
+class ActionModule(MailAction):
     """Controller only: connects to mail ports, name servers and vantage points, changes nothing."""
 
     _requires_connection = False
-    _supports_check_mode = True
+    ARGUMENTS = {
+        "run_dir": {"type": "path", "required": True},
+        "domains": {"type": "list", "elements": "str", "default": []},
+        "submission_host": {"type": "str", "default": ""},
+        "imap_host": {"type": "str", "default": ""},
+        "pop3_host": {"type": "str", "default": ""},
+        "probe_accounts": {"type": "list", "elements": "dict", "default": [], "no_log": True},
+        "reported_user": {"type": "str", "default": ""},
+        "complete": {"type": "bool", "default": True},
+        "resolvers": {"type": "list", "elements": "str", "default": []},
+        "blocklists": {"type": "list", "elements": "str", "default": []},
+        "vantages": {"type": "list", "elements": "str", "default": []},
+        "ca_file": {"type": "path"},
+    }
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _validation, args = self.validate_argument_spec({
-            "run_dir": {"type": "path", "required": True},
-            "domains": {"type": "list", "elements": "str", "default": []},
-            "submission_host": {"type": "str", "default": ""},
-            "imap_host": {"type": "str", "default": ""},
-            "pop3_host": {"type": "str", "default": ""},
-            "probe_accounts": {"type": "list", "elements": "dict", "default": [], "no_log": True},
-            "reported_user": {"type": "str", "default": ""},
-            "complete": {"type": "bool", "default": True},
-            "resolvers": {"type": "list", "elements": "str", "default": []},
-            "blocklists": {"type": "list", "elements": "str", "default": []},
-            "vantages": {"type": "list", "elements": "str", "default": []},
-            "ca_file": {"type": "path"},
-        })
+    def act(self, args):
         run = Run(args["run_dir"])
-        try:
+        with self.or_fail(f"{args['run_dir']} holds no observations"):
             observations = run.observations()
-        except (OSError, ValueError) as problem:
-            raise AnsibleActionFail(f"{args['run_dir']} holds no observations: {problem}") from None
         if not observations:
             raise AnsibleActionFail("No mail host was observed. Is the inventory's group mail_servers empty?")
-        hostvars = (task_vars or {}).get("hostvars") or {}
+        hostvars = self.task_vars.get("hostvars") or {}
         hops = [(name, hop_of(hostvars[name], name)) for name in args["vantages"] if name in hostvars]
         declared = estate_facts.declared_protocols(observations, {name: hostvars.get(name) or {} for name in (item["host"] for item in observations)})
         if args["complete"]:
@@ -93,9 +89,8 @@ class ActionModule(ActionBase):
         self._probe(refused, args, estate, "third")
         estate["now"] = time.time()
         run.write("estate.json", estate)
-        result.update(changed=False, domains=domains, probes=len(estate["probes"]), failing=sorted(item["id"] for item in estate["probes"] if not item["ok"]),
-                      dns_problems=sorted(item["id"] for item in estate["dns"].get("problems") or []))
-        return result
+        return dict(changed=False, domains=domains, probes=len(estate["probes"]), failing=sorted(item["id"] for item in estate["probes"] if not item["ok"]),
+                    dns_problems=sorted(item["id"] for item in estate["dns"].get("problems") or []))
 
     def _lost_domains(self, observations, args):
         """Domains that DNS says are ours although no host accepts their mail any more."""
@@ -119,7 +114,7 @@ class ActionModule(ActionBase):
             except wire_probe.BadRequest as problem:
                 # One wrong name or account must not cost the other looks.
                 estate["not_visible"].append(clean(f"{target['host']}: {target['protocol']} was not tried again: {problem}"))
-        estate["probes"] += [dict(item, host=target["host"], look=look)
+        estate["probes"] += [dict(item, host=target["host"], look=look, **({"login": target["login"]["username"]} if target.get("login") else {}))
                              for target, item in zip(sound, wire_probe.probe_all([_wire(target) for target in sound], options))]
 
     def _from(self, name, hop, targets, args, estate):

@@ -5,33 +5,30 @@ import time
 
 from ansible import __version__ as ansible_version
 from ansible import constants as C
-from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 from ansible.utils.color import ANSIBLE_COLOR
 from ansible.utils.display import Display
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import catalogue, diagnose
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
 from ansible_collections.mailops.outage.plugins.module_utils.report import html, markdown, terminal
+from ansible_collections.mailops.outage.plugins.plugin_utils.mail_action import MailAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(MailAction):
     """Controller only."""
 
     _requires_connection = False
-    _supports_check_mode = True
+    ARGUMENTS = {
+        "run_dir": {"type": "path", "required": True},
+        "catalogue_dir": {"type": "path", "required": True},
+        "language": {"type": "str", "default": "en", "choices": ["en", "nl"]},
+        "severity_rules": {"type": "list", "elements": "dict", "default": []},
+        "show": {"type": "bool", "default": True},
+    }
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _validation, args = self.validate_argument_spec({
-            "run_dir": {"type": "path", "required": True},
-            "catalogue_dir": {"type": "path", "required": True},
-            "language": {"type": "str", "default": "en", "choices": ["en", "nl"]},
-            "severity_rules": {"type": "list", "elements": "dict", "default": []},
-            "show": {"type": "bool", "default": True},
-        })
+    def act(self, args):
         run = Run(args["run_dir"])
-        try:
+        with self.or_fail(f"The diagnosis of {run.dir} could not be made"):
             opened = run.read("run.json")
             found = diagnose.diagnose(
                 catalogue.load(args["catalogue_dir"]), run.observations(), run.read("estate.json"),
@@ -43,8 +40,6 @@ class ActionModule(ActionBase):
             run.write_text("report.md", markdown.render(found, args["language"]))
             run.write_text("report.html", html.render(found, args["language"]))
             run.point_latest()
-        except (OSError, ValueError, KeyError) as problem:
-            raise AnsibleActionFail(f"The diagnosis of {args['run_dir']} could not be made: {type(problem).__name__}: {problem}") from None
         display = Display()
         summary = terminal.summary(found, args["language"], min(display.columns + 1, 100), ANSIBLE_COLOR, report=run.path("report.md"))
         if not args["show"]:
@@ -52,7 +47,6 @@ class ActionModule(ActionBase):
         elif "mailops.outage.summary" not in C.CALLBACKS_ENABLED:
             display.display(summary)
         first = found["causes"][0]
-        result.update(changed=False, verdict=found["verdict"], severity=found["severity"], scope=found["scope"]["kind"], impact=found["impact"]["class"],
-                      root_cause=first["id"], host=first["host"], confidence=first["confidence"],
-                      report=run.path("report.md"), diagnosis=run.path("diagnosis.json"), summary=summary)
-        return result
+        return dict(changed=False, verdict=found["verdict"], severity=found["severity"], scope=found["scope"]["kind"], impact=found["impact"]["class"],
+                    root_cause=first["id"], host=first["host"], confidence=first["confidence"],
+                    report=run.path("report.md"), diagnosis=run.path("diagnosis.json"), summary=summary)

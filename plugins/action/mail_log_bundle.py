@@ -8,9 +8,9 @@ import hashlib
 import os
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.mailops.outage.plugins.plugin_utils.in_memory import leave_no_file
+from ansible_collections.mailops.outage.plugins.plugin_utils.mail_action import MailAction
 
 
 def write(path: str, content: bytes) -> None:
@@ -30,20 +30,19 @@ def write(path: str, content: bytes) -> None:
         raise
 
 
-class ActionModule(ActionBase):
+class ActionModule(MailAction):
     """Runs mail_log_bundle on the host; writes the file on the controller."""
 
-    _supports_check_mode = True
+    # The module on the host judges them.
+    ARGUMENTS = None
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        leave_no_file(self, task_vars)
-        answer = self._execute_module("mailops.outage.mail_log_bundle", module_args=self._task.args, task_vars=task_vars)
+    def act(self, args):
+        leave_no_file(self, self.task_vars)
+        answer = self._execute_module("mailops.outage.mail_log_bundle", module_args=args, task_vars=self.task_vars)
         encoded = answer.pop("content", None)
-        result.update(answer)
         if answer.get("failed") or answer.get("unreachable") or encoded is None:
-            return result
-        path = os.path.abspath(os.path.expanduser(self._task.args["dest"]))
+            return answer
+        path = os.path.abspath(os.path.expanduser(args["dest"]))
         try:
             content = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError):
@@ -55,5 +54,4 @@ class ActionModule(ActionBase):
                 write(path, content)
             except OSError as problem:
                 raise AnsibleActionFail(f"The bundle cannot be written to {path}: {problem}") from None
-        result.update(changed=True, path=path)
-        return result
+        return dict(answer, changed=True, path=path)

@@ -16,13 +16,13 @@ import threading
 import time
 
 from ansible.errors import AnsibleActionFail, AnsibleError
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import estate
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 from ansible_collections.mailops.outage.plugins.module_utils.wire import probe as wire_probe
 from ansible_collections.mailops.outage.plugins.plugin_utils.in_memory import leave_no_file
+from ansible_collections.mailops.outage.plugins.plugin_utils.mail_action import MailAction
 
 PORTS = (
     ("smtp", 25), ("submission", 587), ("submissions", 465), ("imap", 143),
@@ -80,22 +80,19 @@ def clock_skew(answer: dict, asked: float, answered: float) -> float | None:
     return round(now - answered, 1) if now > answered + 2 else 0.0
 
 
-class ActionModule(ActionBase):
+class ActionModule(MailAction):
     """Runs mail_host_info on the host; probes on the controller."""
 
-    _supports_check_mode = True
+    ARGUMENTS = {
+        "run_dir": {"type": "path", "required": True},
+        "address": {"type": "str", "default": ""},
+        "deadline": {"type": "int", "default": 20},
+        "domains": {"type": "list", "elements": "str", "default": []},
+        "log_files": {"type": "list", "elements": "str", "default": []},
+        "ca_file": {"type": "path"},
+    }
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        task_vars = task_vars or {}
-        _validation, args = self.validate_argument_spec({
-            "run_dir": {"type": "path", "required": True},
-            "address": {"type": "str", "default": ""},
-            "deadline": {"type": "int", "default": 20},
-            "domains": {"type": "list", "elements": "str", "default": []},
-            "log_files": {"type": "list", "elements": "str", "default": []},
-            "ca_file": {"type": "path"},
-        })
+    def act(self, args):
         if args["deadline"] <= 0:
             raise AnsibleActionFail("assess_deadline must be a number of seconds above 0.")
         try:
@@ -103,13 +100,11 @@ class ActionModule(ActionBase):
                 ssl.create_default_context(cafile=args["ca_file"])
         except OSError as problem:
             raise AnsibleActionFail(f"mail_ca_file {args['ca_file']} cannot be used: {problem}") from None
-        host = task_vars["inventory_hostname"]
+        host, task_vars = self.host, self.task_vars
         run = Run(args["run_dir"])
-        try:
+        with self.or_fail(f"{args['run_dir']} is not the folder of an open run"):
             window = run.read("run.json")
             signatures = run.read("signatures.json")
-        except (OSError, ValueError) as problem:
-            raise AnsibleActionFail(f"{args['run_dir']} is not the folder of an open run: {problem}") from None
         probes: list = []
         not_probed: list = []
         outside = threading.Thread(target=self._probe, args=(host, args, probes, not_probed), daemon=True)
@@ -132,9 +127,8 @@ class ActionModule(ActionBase):
             "collectors": answer.get("collectors") or {}, "not_visible": not_visible, "cut": answer.get("cut") or [], "probes": probes,
             "skew_seconds": skew,
         })
-        result.update(changed=False, connected=connection["ok"], connection=connection,
-                      answering=sorted(item["protocol"] for item in probes if item["ok"]), not_visible=len(not_visible))
-        return result
+        return {"changed": False, "connected": connection["ok"], "connection": connection,
+                "answering": sorted(item["protocol"] for item in probes if item["ok"]), "not_visible": len(not_visible)}
 
     def _probe(self, host, args, probes, not_probed):
         address = args["address"] or host
@@ -148,20 +142,20 @@ class ActionModule(ActionBase):
     def _look(self, module_args, task_vars):
         """The module's answer and how the connection went, with one try without root when sudo does not let us."""
         leave_no_file(self, task_vars)
-        answer, text = self._ask(module_args, task_vars)
+        answer, text = self._asked(module_args, task_vars)
         if not answer and _NO_PYTHON.search(text) and self._connection.transport == "local":
             # On this machine there is one that works: the one that runs us.
             task_vars = dict(task_vars, ansible_python_interpreter=sys.executable)
-            answer, text = self._ask(module_args, task_vars)
+            answer, text = self._asked(module_args, task_vars)
         if not answer and connection_kind(text) == "closed":
             # An sshd under siege drops new connections at random (MaxStartups in sshd_config(5)).
             time.sleep(2)
-            answer, text = self._ask(module_args, task_vars)
+            answer, text = self._asked(module_args, task_vars)
         note = ""
         if not answer and _SUDO_ASKS.search(text) and self._connection.become:
             note = "seen without root, because sudo did not let us: " + said(text)
             self._connection.set_become_plugin(None)
-            answer, text = self._ask(module_args, task_vars)
+            answer, text = self._asked(module_args, task_vars)
         if answer:
             return answer, {"ok": True, "kind": "ok", "text": note}
         if _NO_PYTHON.search(text):
@@ -169,7 +163,7 @@ class ActionModule(ActionBase):
         kind = "sudo" if _SUDO_ASKS.search(text) else connection_kind(text)
         return {}, {"ok": False, "kind": kind, "text": said(text)}
 
-    def _ask(self, module_args, task_vars):
+    def _asked(self, module_args, task_vars):
         ended = threading.Event()
         most = module_args["deadline"] + _SLACK
         watch = threading.Thread(target=_end_children, args=(ended, most), daemon=True)

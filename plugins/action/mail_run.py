@@ -6,30 +6,28 @@ import secrets
 import time
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import catalogue, conditions
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
+from ansible_collections.mailops.outage.plugins.plugin_utils.mail_action import MailAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(MailAction):
     """Controller only: no connection to a host is made."""
 
     _requires_connection = False
-    _supports_check_mode = True
+    ARGUMENTS = {
+        "report_dir": {"type": "path", "required": True},
+        "run_id": {"type": "str", "default": ""},
+        "catalogue_dir": {"type": "path", "required": True},
+        "window": {"type": "int", "default": 3600},
+        "since": {"type": "float"},
+        "until": {"type": "float"},
+        "reported_user": {"type": "str", "default": ""},
+        "severity_rules": {"type": "list", "elements": "dict", "default": []},
+    }
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _validation, args = self.validate_argument_spec({
-            "report_dir": {"type": "path", "required": True},
-            "run_id": {"type": "str", "default": ""},
-            "catalogue_dir": {"type": "path", "required": True},
-            "window": {"type": "int", "default": 3600},
-            "since": {"type": "float"},
-            "until": {"type": "float"},
-            "reported_user": {"type": "str", "default": ""},
-            "severity_rules": {"type": "list", "elements": "dict", "default": []},
-        })
+    def act(self, args):
         now = time.time()
         until = args["until"] or now
         since = args["since"] or until - args["window"]
@@ -56,6 +54,5 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"The catalogue cannot be used: {problem}") from None
         except OSError as problem:
             raise AnsibleActionFail(f"The reports cannot be written: {problem}. Set report_dir to a folder that you may write.") from None
-        result.update(changed=False, run_id=run_id, dir=run.dir, since=since, until=until,
-                      causes_known=len(known), signatures_known=len(known.signatures))
-        return result
+        return dict(changed=False, run_id=run_id, dir=run.dir, since=since, until=until,
+                    causes_known=len(known), signatures_known=len(known.signatures))

@@ -40,6 +40,10 @@ options:
     description: Seconds after which the journeys that failed are tried once more, and which a backlog gets to show whether it drains.
     type: float
     default: 15
+  twice:
+    description: Whether messages that failed are sent once more after O(settle), for services that have just come back.
+    type: bool
+    default: true
   messages_per_minute:
     description: Send no more than this in any minute. V(0) is any number.
     type: int

@@ -14,10 +14,6 @@ author: mailops.outage contributors (@mailops)
 extends_documentation_fragment:
   - mailops.outage.attributes.run
 options:
-  catalogue_dir:
-    description: The folder of the catalogue of causes.
-    type: path
-    required: true
   mode:
     description: How the plan will be taken; part of what is shown and approved.
     type: str
@@ -53,14 +49,13 @@ attributes:
     support: none
 seealso:
   - module: mailops.outage.mail_rehearsal
-  - module: mailops.outage.mail_repair
+  - module: mailops.outage.mail_step
 """
 
 EXAMPLES = r"""
 - name: Make the plan
   mailops.outage.mail_plan:
     run_dir: "{{ run.dir }}"
-    catalogue_dir: "{{ playbook_dir }}/../roles/diagnose/files/catalogue"
   run_once: true
   register: plan
 """
@@ -71,15 +66,20 @@ steps:
   returned: success
   type: list
   elements: dict
-  sample: [{"id": "s1", "host": "mail", "cause": "service.mta_stopped", "role": "restart_service", "blocked": ""}]
+  sample: [{"id": "4f2a9c01d3e8", "host": "mail", "cause": "service.mta_stopped", "role": "restart_service", "blocked": ""}]
 ready:
   description: The ids of those that can be taken.
   returned: success
   type: list
   elements: str
-  sample: [s1]
+  sample: [4f2a9c01d3e8]
+approval:
+  description: What somebody gives who approves this plan; its digest and its time.
+  returned: success
+  type: str
+  sample: 42da8d312822f0a4c1f2b5d6e7a8990a1b2c3d4e5f60718293a4b5c6d7e8f900@20261124T025107Z
 digest:
-  description: SHA-256, in hex, over what would be done; an approval is for that.
+  description: SHA-256, in hex, over what would be done, containment included.
   returned: success
   type: str
   sample: 42da8d312822f0a4c1f2b5d6e7a8990a1b2c3d4e5f60718293a4b5c6d7e8f900

@@ -13,11 +13,6 @@ description:
 author: mailops.outage contributors (@mailops)
 extends_documentation_fragment:
   - mailops.outage.attributes.run
-options:
-  catalogue_dir:
-    description: The folder of the catalogue of causes.
-    type: path
-    required: true
 attributes:
   check_mode:
     description: Changes nothing at any time.
@@ -33,7 +28,6 @@ EXAMPLES = r"""
 - name: Ask each host what its remedies would do
   mailops.outage.mail_rehearsal:
     run_dir: "{{ run.dir }}"
-    catalogue_dir: "{{ playbook_dir }}/../roles/diagnose/files/catalogue"
   become: true
 """
 

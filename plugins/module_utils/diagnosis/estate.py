@@ -11,7 +11,7 @@ _PORTS = {"smtp": 25, "submission": 587, "submissions": 465, "imap": 143, "imaps
 # Seconds: longer than postscreen holds a greeting back (6 s), shorter than a tired person's patience.
 PATIENCE = {"connect": 5.0, "step": 7.0, "total": 12.0}
 # Sent by nobody and for nobody: RFC 2606 names, so that no stranger's mailbox is ever named.
-_STRANGER = "postmaster@sender.example.com"
+STRANGER = "postmaster@sender.example.com"
 _FOREIGNER = "nobody@relay-check.example.net"
 
 
@@ -101,8 +101,8 @@ def second_look(observations: list, declared: dict, own_domains: list, args: dic
                 if not _confirms(observation, protocol):
                     targets.append(target)
             elif protocol == "smtp":
-                targets.append(dict(target, sender=_STRANGER, recipients=_recipients(accepts, args),
-                                    relay_check={"sender": _STRANGER, "recipient": _FOREIGNER}))
+                targets.append(dict(target, sender=STRANGER, recipients=_recipients(accepts, args),
+                                    relay_check={"sender": STRANGER, "recipient": _FOREIGNER}))
     return targets + logins(observations, declared, args)
 
 
@@ -118,7 +118,7 @@ def orphan_look(observations: list, declared: dict, own_domains: list, dns: dict
         for observation in edges:
             if not exchangers or exchangers & _addresses(observation):
                 targets.append({"host": observation["host"], "name": observation.get("address") or observation["host"], "port": 25, "protocol": "smtp",
-                                "sender": _STRANGER, "recipients": _recipients({domain}, args)})
+                                "sender": STRANGER, "recipients": _recipients({domain}, args)})
     return targets
 
 

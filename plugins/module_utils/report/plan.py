@@ -15,6 +15,9 @@ def lines(plan: dict, mode: str, language: str, settle: int, rollback_after: int
         shown.append("  " + say("plan_blocked", language, because=clean(plan["blocked"])))
     if not plan["steps"]:
         shown.append("  " + say("plan_no_cause", language))
+    if ready:
+        shown += ["  " + say("plan_contain", language, host=clean(item["host"]), options=clean(item["options"], 200), because=clean(item["because"]))
+                  for item in plan["containment"]]
     labels = {name: say(f"label_{name}", language) for name in ("because", "run", "undo", "not", "wait", "never")}
     width = max(map(len, labels.values()))
 
@@ -22,7 +25,7 @@ def lines(plan: dict, mode: str, language: str, settle: int, rollback_after: int
         shown.append(f"      {labels[name]:{width}}  {clean(text, 600)}")
     for step in plan["steps"]:
         about = f"{in_language(step['title'], language)} ({step['cause']}, {round(step['confidence'] * 100)} %)"
-        shown.append("  " + clean(f"{step['id']:3} {step['host']}: {about}", 300))
+        shown.append("  " + clean(f"{step['id']} {step['host']}: {about}", 300))
         shown.append("      " + clean(f"{step['role']} [{step['class']}]: {in_language(step['summary'], language)}", 300))
         for evidence in step["evidence"]:
             row("because", f"{evidence['source']}: {evidence['text']}")
@@ -41,4 +44,6 @@ def lines(plan: dict, mode: str, language: str, settle: int, rollback_after: int
                 row("undo", in_language(step["undo"], language))
             first = "" if step["role"] == "restart_service" else say("plan_start", language)
             row("wait", first + say("plan_wait", language, settle=settle, rollback=rollback_after))
+    if ready and mode != "auto":
+        shown.append("  " + say("plan_approve", language, approval=plan["approval"]))
     return shown

@@ -1,4 +1,7 @@
-"""The journal of a repair: what was done, by whom, when and with what result. Only ever added to, each line bound to the one before it by its digest."""
+"""The journal of a repair: what was done, by whom, when and with what result. Only ever added to, each line bound to the one before it by its digest.
+
+It is the state: what became of the steps is read from it, and nowhere else.
+"""
 from __future__ import annotations
 
 import hashlib
@@ -8,6 +11,10 @@ import re
 from datetime import datetime, timezone
 
 FILE = "journal.jsonl"
+# The events that end a step, in their words.
+OUTCOMES = ("repaired", "rolled_back", "not_put_back", "lost", "refused")
+# What a person said, once for all steps.
+STOPPED = "stopped"
 _SECRET_KEYS = re.compile(r"pass(?:word|wd)?$|secret|token$|credential", re.I)
 _NONE = "0" * 64
 
@@ -24,11 +31,13 @@ def append(folder: str, event: str, now: datetime | None = None, **details) -> d
     path = os.path.join(folder, FILE)
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     with os.fdopen(handle, "r+b") as stream:
-        last, torn = _last(stream)
+        text = stream.read()
+        known = _read(path, text)
         entry = {"time": (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ"), "event": event, **_without_secrets(details),
-                 "before": last["digest"] if last else _NONE}
+                 "before": known[-1]["digest"] if known else _NONE}
         entry["digest"] = _digest(entry)
         # A line that a crash cut off is closed, and stays to be seen.
+        torn = text and not text.endswith(b"\n")
         stream.write((b"\n" if torn else b"") + json.dumps(entry, sort_keys=True, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
         stream.flush()
         os.fsync(stream.fileno())
@@ -37,19 +46,35 @@ def append(folder: str, event: str, now: datetime | None = None, **details) -> d
 
 def entries(folder: str) -> list:
     """All entries in their order. Raises Damaged when one was changed, taken out or put in; a line that a crash cut off is passed over."""
-    found, before = [], _NONE
+    path = os.path.join(folder, FILE)
     try:
-        with open(os.path.join(folder, FILE), "rb") as stream:
-            lines = stream.read().splitlines()
+        with open(path, "rb") as stream:
+            return _read(path, stream.read())
     except FileNotFoundError:
         return []
-    for number, line in enumerate(lines, 1):
+
+
+def last_digest(folder: str) -> str:
+    """The digest of the last entry, which the hosts keep too; empty without one. Raises Damaged, OSError."""
+    known = entries(folder)
+    return known[-1]["digest"] if known else ""
+
+
+def outcomes(known: list) -> list:
+    """What became of the steps, in the order of the entries ``known``: ``[{step, host, cause, role, outcome, because}]``."""
+    return [{**{name: entry.get(name, "") for name in ("step", "host", "cause", "role", "because")}, "outcome": entry["event"]}
+            for entry in known if entry["event"] in OUTCOMES]
+
+
+def _read(path: str, text: bytes) -> list:
+    found, before = [], _NONE
+    for number, line in enumerate(text.splitlines(), 1):
         try:
             entry = json.loads(line)
         except ValueError:
             continue
         if not isinstance(entry, dict) or entry.get("before") != before or entry.get("digest") != _digest(entry):
-            raise Damaged(f"{os.path.join(folder, FILE)}, line {number}: it is not as it was written, or one before it is missing")
+            raise Damaged(f"{path}, line {number}: it is not as it was written, or one before it is missing")
         before = entry["digest"]
         found.append(entry)
     return found
@@ -58,23 +83,6 @@ def entries(folder: str) -> list:
 def _digest(entry: dict) -> str:
     meant = {name: value for name, value in entry.items() if name != "digest"}
     return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
-
-
-def _last(stream) -> tuple:
-    """The last whole entry, and whether a torn line follows it. ``stream`` ends at the end of the file."""
-    size = stream.seek(0, os.SEEK_END)
-    if not size:
-        return None, False
-    stream.seek(0)
-    lines = stream.read().split(b"\n")
-    for line in reversed(lines):
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict) and "digest" in entry:
-            return entry, bool(lines[-1])
-    return None, bool(lines[-1])
 
 
 def _without_secrets(value):

@@ -13,17 +13,17 @@ def words(text):
     return {"en": text, "nl": text}
 
 
-def remedy(role="restart_service", class_="disruptive", options=None, options_from=None):
-    return {"role": role, "class": class_, "options": options or {}, "options_from": options_from or {}, "summary": words("do it"), "undo": words("undo it")}
+def remedy(role="restart_service", class_="disruptive", options=None, missing=""):
+    return {"role": role, "class": class_, "options": options or {}, "missing": missing, "summary": words("do it"), "undo": words("undo it")}
 
 
-def cause(name="service.mta_stopped", host="mail", rank=1, confidence=0.9, root=True, remedies=None):
-    return {"id": name, "host": host, "rank": rank, "confidence": confidence, "root": root, "title": words(name), "evidence": [], "never": None,
+def cause(name="service.mta_stopped", host="mail", rank=1, confidence=0.9, root=True, remedies=None, by_facts=None):
+    return {"id": name, "host": host, "rank": rank, "confidence": confidence, "root": root, "root_by_facts": root if by_facts is None else by_facts, "title": words(name), "evidence": [], "never": None,
             "remedies": [remedy()] if remedies is None else remedies}
 
 
-def diagnosis(*causes, hosts=("mail",), impact="refused"):
-    return {"run_id": "r1", "causes": list(causes), "impact": {"class": impact, "contained": False},
+def diagnosis(*causes, hosts=("mail",)):
+    return {"run_id": "r1", "causes": list(causes), "containment": [],
             "estate": {"hosts": [{"name": name, "reachable": True} for name in hosts]}}
 
 
@@ -31,10 +31,15 @@ def command(text="systemctl start postfix@-.service", mark=None):
     return {"does": text, "because": "it does not run", "mark": mark}
 
 
-def planned(found, told=None, views=None, confidence=0.7):
-    steps = plan.candidates(found, views or {}, KNOWN)
-    told = {step["id"]: {"steps": [command()], "refused": ""} for step in steps} if told is None else told
-    return plan.finished(found, steps, {"mail": told}, confidence)
+def heard(*steps, refused=""):
+    return {"steps": list(steps), "refused": refused, "diffs": [], "options": {}}
+
+
+def planned(found, *told, confidence=0.7):
+    """The plan, when the remedies in their order tell this; without any each does one thing."""
+    steps = plan.candidates(found, KNOWN)
+    told = told or [heard(command()) for _step in steps]
+    return plan.finished(found, steps, {"mail": {step["id"]: entry for step, entry in zip(steps, told) if entry}}, confidence)
 
 
 def test_the_remedies_of_the_root_causes_are_planned_in_their_order():
@@ -59,19 +64,28 @@ def test_a_cause_that_is_not_sure_enough_is_shown_with_its_commands_and_not_acte
     assert "not sure enough" in step["blocked"] and step["commands"]
 
 
+def test_what_only_the_log_says_is_shown_and_left_to_people():
+    for one in (cause(by_facts=False), cause(root=False, by_facts=False)):
+        made = planned(diagnosis(one))
+        assert plan.open_steps(made) == [] and ("log" in made["steps"][0]["blocked"] if one["root"] else made["steps"] == [])
+
+
+def test_what_a_forged_line_would_explain_away_is_repaired_all_the_same():
+    assert plan.open_steps(planned(diagnosis(cause(root=False, by_facts=True))))
+
+
 def test_what_a_remedy_refuses_is_not_taken_and_says_why():
-    assert planned(diagnosis(cause()), {"s1": {"steps": [], "refused": "the configuration is invalid"}})["steps"][0]["blocked"] == "the configuration is invalid"
+    assert planned(diagnosis(cause()), heard(refused="the configuration is invalid"))["steps"][0]["blocked"] == "the configuration is invalid"
 
 
 def test_a_host_that_could_not_be_asked_is_not_touched():
-    assert "rehearsed" in planned(diagnosis(cause()), {})["steps"][0]["blocked"]
+    assert "rehearsed" in planned(diagnosis(cause()), None)["steps"][0]["blocked"]
 
 
 def test_a_remedy_with_nothing_to_do_is_left_out_unless_no_other_is_left():
     two = diagnosis(cause(remedies=[remedy(), remedy("rollback_config")]))
-    done = {"steps": [], "refused": ""}
-    assert [step["id"] for step in planned(two, {"s1": done, "s2": {"steps": [command()], "refused": ""}})["steps"]] == ["s2"]
-    left = planned(two, {"s1": done, "s2": done})["steps"]
+    assert [step["role"] for step in planned(two, heard(), heard(command()))["steps"]] == ["rollback_config"]
+    left = planned(two, heard(), heard())["steps"]
     assert len(left) == 1 and "person" in left[0]["blocked"]
 
 
@@ -80,11 +94,32 @@ def test_disks_come_before_configuration_and_configuration_before_services():
     assert [step["cause"] for step in made["steps"]] == ["storage.spool_permission", "config.mta_invalid", "service.mta_stopped"]
 
 
-def test_an_option_comes_from_what_the_host_told_and_without_it_a_person_must_act():
-    asks = cause("storage.mailbox_corrupt", remedies=[remedy("repair_mailbox", options_from={"user": "keys(seen.index_panic.groups.user)[0]"})])
-    view = {"seen": {"index_panic": {"groups": {"user": {"anna": 3}}}}}
-    assert planned(diagnosis(asks), views={"mail": view})["steps"][0]["options"] == {"user": "anna"}
+def test_without_an_option_that_the_host_did_not_tell_a_person_must_act():
+    asks = cause("storage.mailbox_corrupt", remedies=[remedy("repair_mailbox", missing="user")])
     assert "user" in planned(diagnosis(asks))["steps"][0]["blocked"]
+
+
+def test_a_step_is_known_by_what_it_means():
+    one, other = (planned(diagnosis(cause(host="mail", remedies=[remedy(options=options)])))["steps"][0]["id"] for options in ({"roles": ["mta"]}, {"roles": ["imap"]}))
+    assert one != other and one == plan.identity("mail", "service.mta_stopped", "restart_service", {"roles": ["mta"]})
+
+
+def halves(told):
+    parts = [remedy("rollback_config", options={"software": name, "settings": [name]}) for name in ("dovecot", "postfix")]
+    steps = plan.candidates(diagnosis(cause("service.lmtp_down", remedies=parts + [remedy()])), KNOWN)
+    joined = plan.together(steps, {step["id"]: entry for step, entry in zip(steps, told)})
+    return joined, plan.with_joined(steps, joined)
+
+
+def test_what_was_changed_in_two_products_at_once_is_taken_back_in_one_step():
+    joined, steps = halves([heard(command()), heard(command())])
+    assert joined[0]["options"] == {"software": ["dovecot", "postfix"], "settings": ["dovecot", "postfix"], "files": []}
+    assert [step["role"] for step in steps] == ["rollback_config", "restart_service"]
+
+
+def test_what_was_changed_in_one_product_is_taken_back_there_alone():
+    joined, steps = halves([heard(command()), heard()])
+    assert joined == [] and len(steps) == 3
 
 
 def test_the_same_cause_on_most_hosts_at_once_stops_everything():
@@ -95,32 +130,25 @@ def test_the_same_cause_on_most_hosts_at_once_stops_everything():
     assert plan.storm(diagnosis(cause(host="a"), hosts=("a",))) == ""
 
 
-def test_the_digest_is_that_of_what_would_be_done():
+def test_the_digest_is_that_of_what_would_be_done_containment_included():
     one, same = planned(diagnosis(cause())), planned(dict(diagnosis(cause()), run_id="r2"))
     assert one["digest"] == same["digest"]
     for told in (command("systemctl restart postfix@-.service"), command(mark="0123")):
-        assert planned(diagnosis(cause()), {"s1": {"steps": [told], "refused": ""}})["digest"] != one["digest"]
+        assert planned(diagnosis(cause()), heard(told))["digest"] != one["digest"]
+    contained = dict(diagnosis(cause()), containment=[{"host": "mail", "options": {"soft_bounce": True}, "because": "x"}])
+    assert planned(contained)["digest"] != one["digest"]
 
 
-@pytest.mark.parametrize("impact, options", [("lost", {"soft_bounce": True}), ("silent", {"defer_transports": ["lmtp", "local"]})])
-def test_what_is_lost_is_contained(impact, options):
-    view = {"postfix": {"expanded": {"local_transport": "local:x", "virtual_transport": "lmtp:unix:private/dovecot-lmtp"}}}
-    found = plan.containment(diagnosis(cause(), impact=impact), {"mail": view})
-    assert [(item["host"], item["options"]) for item in found] == [("mail", options)]
+def shown(made, mode="advise"):
+    return "\n".join(lines(dict(made, approval=plan.approval(made, 0)), mode, "en", 90, 600, "/r/plan.json"))
 
 
-def test_what_only_waits_and_what_is_contained_already_is_not_contained():
-    view = {"mail": {"postfix": {"expanded": {"local_transport": "local"}}}}
-    assert plan.containment(diagnosis(cause(), impact="queued"), view) == []
-    contained = diagnosis(cause(), impact="lost")
-    contained["impact"]["contained"] = True
-    assert plan.containment(contained, view) == []
-
-
-def test_the_plan_on_the_terminal_has_commands_and_reasons_and_no_escapes():
-    made = planned(diagnosis(cause()), {"s1": {"steps": [command("postmap hash:/etc/\x1b[31mx")], "refused": ""}})
-    shown = "\n".join(lines(made, "advise", "en", 90, 600, "/r/plan.json"))
-    assert made["digest"][:12] in shown and "postmap hash:/etc/x" in shown and "\x1b" not in shown and "600 s" in shown
+def test_the_plan_on_the_terminal_has_commands_reasons_and_the_approval_and_no_escapes():
+    made = planned(dict(diagnosis(cause()), containment=[{"host": "mail", "options": {"soft_bounce": True}, "because": "mail is lost"}]),
+                   heard(command("postmap hash:/etc/\x1b[31mx")))
+    text = shown(made)
+    assert "postmap hash:/etc/x" in text and "\x1b" not in text and "600 s" in text and "soft_bounce" in text
+    assert f"remediate_approved={made['digest']}@19700101T000000Z" in text and "remediate_approved" not in shown(made, "auto")
 
 
 def test_the_mta_comes_after_what_it_asks():
