@@ -6,6 +6,7 @@ IMAP server's effective configuration) is asked once and shared.
 """
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import shutil
@@ -19,6 +20,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.text import clean, 
 
 _SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
 _MOST_OUTPUT = 4 * 1024 * 1024
+_MOST_INPUT = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ class Ran:
         return clean_lines(self.err, most)
 
 
-def run_command(argv, timeout: float = 10.0, most: int = _MOST_OUTPUT, env=None) -> Ran:
+def run_command(argv, timeout: float = 10.0, most: int = _MOST_OUTPUT, env=None, data: bytes = b"") -> Ran:
     """Run ``argv`` without a shell, in its own session, in the C locale, and end it all at ``timeout`` seconds.
 
     Output past ``most`` bytes is read and dropped, so that a chatty command neither blocks nor fills memory.
-    A process in uninterruptible sleep cannot be ended: it is left behind rather than waited for.
+    A process in uninterruptible sleep cannot be ended: it is left behind rather than waited for. ``data``, a few KiB at most, is what it reads.
     """
     argv = tuple(str(word) for word in argv)
     began = time.monotonic()
@@ -63,11 +65,17 @@ def run_command(argv, timeout: float = 10.0, most: int = _MOST_OUTPUT, env=None)
     try:
         # AnsibleModule.run_command knows no deadline and no bound, and this file imports without Ansible.
         child = subprocess.Popen(  # pylint: disable=consider-using-with,ansible-bad-function
-            (program,) + argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            (program,) + argv[1:], stdin=subprocess.PIPE if data else subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=environment, cwd="/", start_new_session=True,
         )
     except OSError as problem:
         return Ran(argv, None, err=str(problem), missing=isinstance(problem, FileNotFoundError))
+    if data:
+        # Less than a pipe holds, so that this never waits.
+        with contextlib.suppress(OSError):
+            child.stdin.write(data[:_MOST_INPUT])
+        with contextlib.suppress(OSError):
+            child.stdin.close()
     kept = {"out": bytearray(), "err": bytearray()}
     timed_out = False
     with selectors.DefaultSelector() as watch:
@@ -117,8 +125,8 @@ class Context:
         self._lock = threading.Lock()
         self._once: dict = {}
 
-    def run(self, *argv, timeout: float = 10.0, most: int = _MOST_OUTPUT, env=None) -> Ran:
-        return run_command(argv, timeout, most, env)
+    def run(self, *argv, timeout: float = 10.0, most: int = _MOST_OUTPUT, env=None, data: bytes = b"") -> Ran:
+        return run_command(argv, timeout, most, env, data)
 
     def read(self, path: str, most: int = 1024 * 1024) -> str | None:
         """The text of a regular file, or None: absent, or unreadable (which is then said in ``not_visible``)."""

@@ -16,6 +16,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.host._postconf impo
     BACKENDS, COMPILED, PLAIN, bad_values, expand, guards_relaying, line_of, logical_lines, mask, parse_complaints, parse_main, parse_masters, tables,
     unknown_restrictions, words,
 )
+from ansible_collections.mailops.outage.plugins.module_utils.host._rules import against_us
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
@@ -70,7 +71,7 @@ def _absent() -> dict:
     """The answer of a host without Postfix: every key, empty."""
     nothing = dict.fromkeys(("version", "config_directory", "queue_directory", "data_directory", "mail_owner", "readable", "running_pid"))
     lists = ("masters", "services_missing", "transports_missing", "unknown_restrictions", "checks", "errors", "warnings", "unused", "duplicates", "maps",
-             "chroot", "addresses", "domains", "other_instances")
+             "chroot", "addresses", "domains", "other_instances", "rules_against_us")
     return dict(
         nothing, present=False, settings={}, expanded={}, **{name: [] for name in lists},
         accepts={"local": [], "virtual": [], "relay": [], "complete": True}, sasl={"enabled": False, "type": None, "path": None, "socket": None},
@@ -434,6 +435,7 @@ def collect(context) -> dict:
     ``maps``    [{parameter, type, path, secret, source_exists, compiled_path, compiled_exists, readable, source_mtime_epoch, compiled_mtime_epoch,
                 stale, supported, lookup: ok|error|timeout|null, text, source}] tables in files, and the configuration files of table servers
     ``chroot``  [{path, system_path, missing, differs, source}]
+    ``rules_against_us`` the content rules that stop a message as we send it (see _rules.py)
     ``addresses`` [{parameter, address, local}]; ``transports_missing`` [{parameter, transport}]; ``unknown_restrictions`` [{parameter, name}]
     """
     found = settings(context)
@@ -460,6 +462,7 @@ def collect(context) -> dict:
         addresses=_addresses(found),
         domains=domains(context),
         accepts=accepts,
+        rules_against_us=against_us(context, found["expanded"], f"postmaster@{(domains(context) or ['example.com'])[0]}"),
         sasl=_sasl(found),
         other_instances=[clean(path) for path in words(found["expanded"].get("multi_instance_directories", ""))],
         running_pid=master.pid if master else None,
