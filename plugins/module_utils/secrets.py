@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.mailops.outage.plugins.module_utils.text import clean
+from ansible_collections.mailops.outage.plugins.module_utils.text import clean, clean_lines
 
 HIDDEN = "(hidden)"
 # A shorter known value may be a word, and hiding it would garble the text around it.
@@ -158,6 +158,11 @@ def mask_data(value):
 def masked_line(value: object, limit: int = 400) -> str:
     """One line of printable text without secrets, ``limit`` characters at most: masked before it is cut, for half a secret has no form."""
     return clean(mask(clean(value, _LONGEST_LINE)), limit)
+
+
+def masked_lines(value: object, most: int = 20, limit: int = 400) -> list:
+    """The non-empty lines of a command's output, at most ``most``, each as ``masked_line`` has it; what goes over several lines is masked too."""
+    return clean_lines(mask("\n".join(clean_lines(value, most, _LONGEST_LINE))), most, limit)
 
 
 def without(value, known):

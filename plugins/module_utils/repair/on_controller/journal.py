@@ -4,11 +4,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from datetime import datetime, timezone
 
+from ansible_collections.mailops.outage.plugins.module_utils.secrets import mask_data
+
 FILE = "journal.jsonl"
-_SECRET_KEYS = re.compile(r"pass(?:word|wd)?$|secret|token$|credential", re.I)
 _NONE = "0" * 64
 
 
@@ -19,13 +19,13 @@ class Damaged(ValueError):
 def append(folder: str, event: str, now: datetime | None = None, **details) -> dict:
     """Add an entry, on the disk before this returns: ``{time, event, …, before, digest}``. Raises Damaged, OSError.
 
-    Values under keys that name a secret are left out.
+    Secrets are masked, by their keys and by their form.
     """
     path = os.path.join(folder, FILE)
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     with os.fdopen(handle, "r+b") as stream:
         last, torn = _last(stream)
-        entry = {"time": (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ"), "event": event, **_without_secrets(details),
+        entry = {"time": (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ"), "event": event, **mask_data(details),
                  "before": last["digest"] if last else _NONE}
         entry["digest"] = _digest(entry)
         # A line that a crash cut off is closed, and stays to be seen.
@@ -75,9 +75,3 @@ def _last(stream) -> tuple:
         if isinstance(entry, dict) and "digest" in entry:
             return entry, bool(lines[-1])
     return None, bool(lines[-1])
-
-
-def _without_secrets(value):
-    if isinstance(value, dict):
-        return {name: "(hidden)" if _SECRET_KEYS.search(str(name)) else _without_secrets(item) for name, item in value.items()}
-    return [_without_secrets(item) for item in value] if isinstance(value, (list, tuple)) else value
