@@ -392,6 +392,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.host._when import e
 from ansible_collections.mailops.outage.plugins.module_utils.host.bound import fit
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Context
 from ansible_collections.mailops.outage.plugins.module_utils.host.registry import COLLECTORS, collect_all
+from ansible_collections.mailops.outage.plugins.module_utils.secrets import mask_data
 
 # Seconds beyond the deadline for putting the answer together.
 _GRACE = 5.0
@@ -425,7 +426,7 @@ def look(options, collectors, deadline):
     """The module's answer: facts, collectors, not_visible, cut."""
     context = Context(options=options)
     answer = dict(collect_all(context, deadline, collectors), not_visible=context.not_visible)
-    answer, cut = fit(answer)
+    answer, cut = fit(mask_data(answer))
     return dict(answer, cut=cut)
 
 

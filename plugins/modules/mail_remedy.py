@@ -102,6 +102,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Context
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import steps
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.remedies.registry import REMEDIES
+from ansible_collections.mailops.outage.plugins.module_utils.secrets import mask
 
 
 def main():
@@ -124,10 +125,10 @@ def main():
         steps.take(REMEDIES[name].steps(Context(options={"since": now - 3600, "until": now, "signatures": {}}), checked.validated_parameters),
                    module.check_mode, records)
     except steps.Refused as problem:
-        result["refused"] = str(problem)
-        module.fail_json(msg=f"{name} was refused: {problem}", changed=any(record["taken"] for record in records), **result)
+        result["refused"] = mask(str(problem))
+        module.fail_json(msg=f"{name} was refused: {result['refused']}", changed=any(record["taken"] for record in records), **result)
     except steps.StepFailed as problem:
-        module.fail_json(msg=f"{name} stopped half-way: {problem}", changed=True, **result)
+        module.fail_json(msg=f"{name} stopped half-way: {mask(str(problem))}", changed=True, **result)
     finally:
         diffs = [record.pop("diff") for record in records]
     module.exit_json(changed=bool(records), diff=[diff for diff in diffs if diff], **result)

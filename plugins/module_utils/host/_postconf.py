@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.mailops.outage.plugins.module_utils.secrets import mask, mask_setting
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 # DATABASE_README: table types; what follows ``type:`` is a file only for some of them.
@@ -14,8 +15,6 @@ TYPES = frozenset(COMPILED) | PLAIN | BACKENDS | _NESTING | {"proxy", "static", 
 
 # A number or a time by its default value; these take words as well, whatever their default looks like.
 _WORDS_TOO = re.compile(r"_feedback$|^compatibility_level$|^smtpd_forbid_bare_newline$|^smtpd_forbid_unauth_pipelining$|_exclusions$")
-_SECRET = re.compile(r"pass(?:word|wd)(?!_maps|_result|_expansion)|secret|_pw$|bind_pw|credential|api_?key", re.I)
-_HIDDEN = "(hidden)"
 _BLANK = ", \t\r\n"
 _COMPLAINT = re.compile(r"^\S*?(?:post\w+|sendmail)(?:\[\d+\])?: (?P<severity>fatal|panic|error|warning): (?P<text>.*)$")
 _PLACE = re.compile(r"^(?:file )?(?P<file>/[^\s,:]+)(?:[,:] line (?P<line>\d+))?[,:] (?P<text>.*)$")
@@ -150,22 +149,13 @@ def expand(value: str, values: dict, depth: int = 10) -> str:
     return value
 
 
-def mask(name: str, value: str) -> str:
-    """``value`` without what may be a secret: passwords set by name, and tables that hold their contents in the setting itself."""
-    if _SECRET.search(name):
-        return _HIDDEN if value else ""
-    if "password" in name or "passwd" in name:
-        return re.sub(r"\b(static|inline):(?:\{[^}]*\}|\S*)", r"\1:" + _HIDDEN, value)
-    return value
-
-
 def _options(text: str) -> tuple:
     """``(overrides, program)`` of a master.cf command's arguments: its ``-o`` settings, and the program that pipe(8) or spawn(8) runs."""
     overrides = {}
     for match in re.finditer(r"(?:^|\s)-o\s*(?:\{\s*(?P<braced>[^}]*?)\s*\}|(?P<plain>\S+))", text):
         name, equals, value = (match.group("braced") or match.group("plain") or "").partition("=")
         if equals:
-            overrides[clean(name, 100)] = clean(mask(name.strip(), value.strip()), 4000)
+            overrides[clean(name, 100)] = clean(mask_setting(name.strip(), value.strip()), 4000)
     program = re.search(r"(?:^|\s)argv=(\S+)", text)
     return overrides, clean(program.group(1)) if program else None
 
@@ -206,7 +196,7 @@ def parse_complaints(text: str, main_path: str, main_text: str = "") -> dict:
         if match.group("severity") != "warning":
             named = re.search(r"(?:parameter|config variable|configuration:) (\w+)", said)
             number = int(number) if number else line_of(named.group(1), main_text) if named and source == main_path else None
-            entry = {"source": source, "line": number, "text": clean(re.sub(r"(attribute name: \"\w+).*", r'\1 …"', said))}
+            entry = {"source": source, "line": number, "text": clean(mask(re.sub(r"(attribute name: \"\w+).*", r'\1 …"', said)))}
             if entry not in errors:
                 errors.append(entry)
             continue
@@ -216,8 +206,8 @@ def parse_complaints(text: str, main_path: str, main_text: str = "") -> dict:
             unused.append(name)
         elif colon and kind == "overriding earlier entry":
             duplicates.append({"parameter": name, "text": clean(f"{source}, line {number}: overriding earlier entry: {name}")})
-        elif clean(said) not in warnings:
-            warnings.append(clean(said))
+        elif clean(mask(said)) not in warnings:
+            warnings.append(clean(mask(said)))
     return {"errors": errors, "unused": sorted(set(unused)), "warnings": warnings,
             "duplicates": [entry for place, entry in enumerate(duplicates) if entry not in duplicates[:place]]}
 

@@ -10,11 +10,11 @@ from ansible_collections.mailops.outage.plugins.module_utils.host._accounts impo
 from ansible_collections.mailops.outage.plugins.module_utils.host._bounded import side_by_side
 from ansible_collections.mailops.outage.plugins.module_utils.host._when import iso
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran
+from ansible_collections.mailops.outage.plugins.module_utils.secrets import HIDDEN, mask_setting, masked_line
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 _PROGRAMS = ("/usr/sbin/dovecot", "/usr/bin/doveconf", "/usr/local/sbin/dovecot")
 _CONFIG_FILE = "/etc/dovecot/dovecot.conf"
-_SECRET = re.compile(r"pass(?:word|wd|phrase)?$|password|secret|api_key|nonce|token|credential|_key$", re.I)
 _COMPLAINT = re.compile(r"^doveconf: (?P<severity>Fatal|Error|Warning|Panic): (?P<text>.*)$")
 _PLACE = re.compile(r"^(?:Error in configuration file |.*?\bin )?(?P<file>/[^\s:]+)(?: line (?P<line>\d+))?: (?P<text>.*)$")
 _ASK_SECONDS = 8.0
@@ -76,10 +76,10 @@ def public(pairs: list) -> list:
     for path, value in pairs:
         if value.startswith("# hidden"):
             continue
-        if _SECRET.search(path[-1]) and not (path[-1] in ("ssl_key", "ssl_alt_key") and value.startswith("<")):
+        masked = mask_setting(path[-1], value)
+        if masked == HIDDEN:
             continue
-        value = re.sub(r"\b(pass\w*|secret|token|api_key)=\S+", r"\1=(hidden)", value)
-        kept.append((tuple(clean(name, 200) for name in path), clean(re.sub(r"//[^/@\s]+@", "//(hidden)@", value), 2000)))
+        kept.append((tuple(clean(name, 200) for name in path), clean(masked, 2000)))
     return kept
 
 
@@ -118,13 +118,13 @@ def parse_complaints(text: str) -> dict:
             # A child that read the same broken files.
             continue
         if match.group("severity") == "Warning":
-            warnings.append(clean(said))
+            warnings.append(masked_line(said))
         elif "Permission denied" in said:
-            denied.append(clean(said))
+            denied.append(masked_line(said))
         else:
             place = _PLACE.match(said)
             entry = {"source": place.group("file") if place else "doveconf", "line": int(place.group("line")) if place and place.group("line") else None,
-                     "text": clean(place.group("text") if place else said)}
+                     "text": masked_line(place.group("text") if place else said)}
             if entry not in errors:
                 errors.append(entry)
     return {"errors": errors, "warnings": list(dict.fromkeys(warnings)), "denied": list(dict.fromkeys(denied))}

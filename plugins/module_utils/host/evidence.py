@@ -5,9 +5,10 @@ import re
 import socket
 import time
 
+from ansible_collections.mailops.outage.plugins.module_utils import secrets
 from ansible_collections.mailops.outage.plugins.module_utils.host import _processes, dovecot, events, postfix, services
 from ansible_collections.mailops.outage.plugins.module_utils.host._when import iso, window
-from ansible_collections.mailops.outage.plugins.module_utils.log import hiding, journal
+from ansible_collections.mailops.outage.plugins.module_utils.log import journal
 from ansible_collections.mailops.outage.plugins.module_utils.log.bundle import Bundle
 from ansible_collections.mailops.outage.plugins.module_utils.log.pseudonyms import Pseudonyms
 from ansible_collections.mailops.outage.plugins.module_utils.log.window import Budget, Reading, blocks, rotations
@@ -22,7 +23,7 @@ _STOPPED_AFTER = 60.0
 def gather(context, most: int, most_file: int, pseudonymous: bool) -> tuple:
     """``(bytes of the tar file, manifest)``; at most ``most`` bytes of evidence, and ``most_file`` of one source. Small parts come first."""
     since, until = window(context)
-    hider = hiding.Hider(secrets(context))
+    hider = secrets.Hider(held_secrets(context))
     changes = [hider.of] + ([Pseudonyms().of] if pseudonymous else [])
     now = int(time.time())
     bundle = Bundle(most, most_file, changes, now)
@@ -53,30 +54,30 @@ class _Clock:
         return Budget(size, max(0.0, self._until - time.monotonic()))
 
 
-def secrets(context) -> list:
+def held_secrets(context) -> list:
     """The passwords that the mail software's own files hold, whatever the type of the table."""
     found: list = []
     mta = postfix.settings(context)
     if mta:
         for path in (mta["main_path"], mta["master_path"]):
             text = context.read(path) or ""
-            found += re.findall(r"(?:static|inline):\{?\s*[^\s:}]+:([^\s}]+)", text) + hiding.values_in(text)
+            found += secrets.passwords_in_tables(text) + secrets.values_in(text)
         for table in postfix.collect(context)["maps"]:
             text = context.read(table["path"]) or ""
-            found += hiding.values_in(text)
+            found += secrets.values_in(text)
             if "password" in table["parameter"]:
-                found += hiding.passwords_in(text)
+                found += secrets.passwords_in(text)
     imap = dovecot.settings(context)
     if imap:
-        found += hiding.values_in(context.run("doveconf", "-n", "-P", timeout=8).out)
+        found += secrets.values_in(context.run("doveconf", "-n", "-P", timeout=8).out)
         facts = dovecot.collect(context)
         for database in facts["passdbs"] + facts["userdbs"]:
             text = context.read(database["file"]) or "" if database["file"] and "%" not in database["file"] else ""
             if database["driver"] == "passwd-file":
-                found += hiding.passwords_in(text)
+                found += secrets.passwords_in(text)
             elif database["driver"] in ("sql", "ldap", "dict"):
-                found += hiding.values_in(text)
-    found += hiding.passwords_in(context.read("/etc/exim4/passwd.client") or "")
+                found += secrets.values_in(text)
+    found += secrets.passwords_in(context.read("/etc/exim4/passwd.client") or "")
     return list(dict.fromkeys(found))
 
 

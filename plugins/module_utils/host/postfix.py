@@ -13,11 +13,12 @@ from ansible_collections.mailops.outage.plugins.module_utils.host._accounts impo
 from ansible_collections.mailops.outage.plugins.module_utils.host._bounded import side_by_side, within
 from ansible_collections.mailops.outage.plugins.module_utils.host._endpoints import routes, socket_path
 from ansible_collections.mailops.outage.plugins.module_utils.host._postconf import (
-    BACKENDS, COMPILED, PLAIN, bad_values, expand, guards_relaying, line_of, logical_lines, mask, parse_complaints, parse_main, parse_masters, tables,
+    BACKENDS, COMPILED, PLAIN, bad_values, expand, guards_relaying, line_of, logical_lines, parse_complaints, parse_main, parse_masters, tables,
     unknown_restrictions, words,
 )
 from ansible_collections.mailops.outage.plugins.module_utils.host._rules import against_us
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran
+from ansible_collections.mailops.outage.plugins.module_utils.secrets import HIDDEN, mask_setting
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 __all__ = ["collect", "domains", "settings", "tables"]
@@ -112,12 +113,12 @@ def _ask(context) -> dict | None:
         values.setdefault(name, expand(value, values))
     masters = parse_masters(services.out if services.ok else context.read(master_path) or "", values.get("compatibility_level", "0").startswith("0"))
     for master in masters:
-        master["overrides"] = {name: mask(name, expand(value, values)) for name, value in master["overrides"].items()}
+        master["overrides"] = {name: mask_setting(name, expand(value, values)) for name, value in master["overrides"].items()}
     found = {
         "version": clean(values.get("mail_version"), 40) or None, "main_path": main_path, "master_path": master_path, "main_text_readable": bool(main_text),
         **{name: clean(values.get(name, fallback)) for name, fallback in _FALLBACK.items()},
-        "settings": {name: mask(name, value) for name, value in own.items()},
-        "expanded": {name: mask(name, value) for name, value in values.items()},
+        "settings": {name: mask_setting(name, value) for name, value in own.items()},
+        "expanded": {name: mask_setting(name, value) for name, value in values.items()},
         "masters": masters,
         "map_types": types.out.split(),
         "checks": checks,
@@ -272,7 +273,7 @@ def _look_up(context, entry: dict) -> None:
 
 def _hide_login(text: str) -> str:
     """A backend's complaint without the names it logs in with."""
-    return clean(re.sub(r"(user|dn|password)(\s*[:=]?\s*)'[^']*'(?:@'[^']*')?", r"\1\2(hidden)", text))
+    return clean(re.sub(r"(user|dn|password)(\s*[:=]?\s*)'[^']*'(?:@'[^']*')?", r"\1\2" + HIDDEN, text))
 
 
 def _maps(context, found: dict, now: float) -> list:

@@ -23,6 +23,7 @@ from operator import methodcaller
 
 from ansible_collections.mailops.outage.plugins.module_utils.log import literals, quiet
 from ansible_collections.mailops.outage.plugins.module_utils.log.stamps import iso
+from ansible_collections.mailops.outage.plugins.module_utils.secrets import masked_line
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 SOURCES = ("mail", "kernel", "any")
@@ -40,8 +41,6 @@ _QUEUE_ID = re.compile(
 _CHOICE_ANYWHERE = re.compile(rb"\.\*\(\?(?:P<\w+>(?:\(\?)?)?i?:?")
 # A stamp, a host (but in a file that the program writes itself), and then the program.
 _HEAD = r"^(?:[A-Z][a-z]{2} [ \d]\d [\d:]{8}|\S+(?: [\d:.]{8,15})?)(?: \S+)? "
-# Dovecot's auth_verbose_passwords, passwords in URLs and connect strings.
-_SECRET = re.compile(r"(?i)(passw(?:or)?d(?:\s+given)?\)?\s*[:=]\s*|\bpass=|\bsecret=|://[^\s:/@]+:)[^\s,)@]+")
 
 
 class Signature:
@@ -170,7 +169,7 @@ class Tally:
             "first": iso(self.first), "first_epoch": self.first,
             "last": iso(self.last), "last_epoch": self.last,
             "queue_ids": [queue_id.decode("ascii") for queue_id in self._queue_ids],
-            "samples": [{"time": iso(epoch), "source": clean(source), "line": where, "text": clean(_SECRET.sub(r"\1***", clean(line, LONGEST_MATCHED)))}
+            "samples": [{"time": iso(epoch), "source": clean(source), "line": where, "text": masked_line(line)}
                         for epoch, source, where, line in sorted(self._samples, key=_by_time)],
             "groups": groups,
         }

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from ansible_collections.mailops.outage.plugins.module_utils import secrets
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 # As AWX's own credential type injects them (empty where the credential leaves them out), the older names, and those of the platform's.
@@ -112,7 +113,7 @@ def ask(asked: Controller, workflow_job: str, seconds: float = _ALL_SECONDS) -> 
     if not ended:
         raise NotAnswered(f"AWX ({asked.address}) did not tell who approved within {seconds:.0f} s")
     if isinstance(ended[0], NotAnswered):
-        raise NotAnswered(_hidden(f"AWX ({asked.address}) did not tell who approved: {ended[0]}", asked.secrets))
+        raise NotAnswered(secrets.without(f"AWX ({asked.address}) did not tell who approved: {ended[0]}", asked.secrets))
     if isinstance(ended[0], Exception):
         raise ended[0]
     return ended[0]
@@ -157,7 +158,7 @@ def _read_all(asked: Controller, workflow_job: int) -> tuple:
                 raise NotAnswered("it answers something else than this approval")
             found.append(approval)
         except NotAnswered as problem:
-            problems.append(_hidden(f"{node}: AWX was asked who approved: {problem}", asked.secrets))
+            problems.append(secrets.without(f"{node}: AWX was asked who approved: {problem}", asked.secrets))
     if len(nodes) > _MOST_APPROVALS:
         problems.append(f"the workflow has more than {_MOST_APPROVALS} approvals, of which no more were read")
     return found, problems
@@ -225,27 +226,12 @@ def _get(asked: Controller, opener, path: str) -> dict:
     if len(raw) > _MOST_BYTES:
         raise NotAnswered(f"it answers more than {_MOST_BYTES // 1024 ** 2} MiB")
     try:
-        answer = _without(json.loads(raw.decode("utf-8")), asked.secrets)
+        answer = secrets.without(json.loads(raw.decode("utf-8")), asked.secrets)
     except (ValueError, RecursionError):
         raise _NotThere("it answers no JSON, as its API would") from None
     if not isinstance(answer, dict):
         raise NotAnswered("it answers no JSON object")
     return answer
-
-
-def _without(value, secrets):
-    """A JSON value whose texts hold no secret: a server may repeat what it was sent."""
-    if isinstance(value, str):
-        return _hidden(value, secrets)
-    if isinstance(value, list):
-        return [_without(item, secrets) for item in value]
-    return {name: _without(item, secrets) for name, item in value.items()} if isinstance(value, dict) else value
-
-
-def _hidden(text: str, secrets) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
 
 
 def _table(value) -> dict:

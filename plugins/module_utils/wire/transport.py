@@ -15,6 +15,7 @@ import threading
 import time
 from contextlib import contextmanager
 
+from ansible_collections.mailops.outage.plugins.module_utils import secrets
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 MOST_LINE = 64 * 1024
@@ -177,10 +178,9 @@ class Stream:
         self._allowed = max(0.0, min(seconds, self._until - time.monotonic()))
         self._step_until = time.monotonic() + self._allowed
 
-    def hide(self, *secrets: bytes) -> None:
-        """From now on, ``shown`` puts ``***`` wherever the peer sends one of these back: a server may quote what it was sent."""
-        found = {secret for secret in self._hidden + secrets if secret}
-        self._hidden = tuple(sorted(found, key=len, reverse=True))
+    def hide(self, *known: bytes) -> None:
+        """From now on, ``shown`` puts ``(hidden)`` wherever the peer sends one of these back: a server may quote what it was sent."""
+        self._hidden = tuple(sorted(filter(None, {*self._hidden, *known}), key=len, reverse=True))
 
     def recv_line(self, most: int = MOST_LINE) -> bytes:
         """The next line without its line end: CRLF, or a bare LF. As it came, so never to be recorded without ``shown``."""
@@ -205,9 +205,7 @@ class Stream:
 
     def shown(self, data: bytes) -> bytes:
         """The peer's words without the hidden ones: whatever is recorded passes here."""
-        for secret in self._hidden:
-            data = data.replace(secret, b"***")
-        return data
+        return secrets.without(data, self._hidden)
 
     def send(self, data: bytes) -> None:
         if self.tls is None:
@@ -243,7 +241,7 @@ class Stream:
         for secret in self._hidden:
             for length in range(len(secret) - 1, 0, -1):
                 if text.endswith(secret[:length]):
-                    return text[:-length] + b"***"
+                    return text[:-length] + secrets.HIDDEN.encode()
         return text
 
     def _drop(self, count: int) -> None:

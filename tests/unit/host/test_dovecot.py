@@ -73,7 +73,7 @@ hidden = # hidden, use -P to show it
 def test_no_secret_is_kept_and_the_key_files_name_is():
     values = dovecot.dotted(dovecot.public(dovecot.parse(SECRETS)))
     assert "hunter2" not in repr(values) and "hidden" not in values
-    assert values["ssl_key"] == "</etc/ssl/mail.key" and values["plugin.fts_solr"] == "url=http://(hidden)@localhost:8983/solr/"
+    assert values["ssl_key"] == "</etc/ssl/mail.key" and values["plugin.fts_solr"] == "url=http://solr:(hidden)@localhost:8983/solr/"
 
 
 def test_a_key_that_stands_in_the_setting_itself_is_dropped():

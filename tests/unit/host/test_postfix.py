@@ -111,18 +111,6 @@ def test_a_line_of_master_cf_with_too_few_fields_is_passed_over():
     assert [master["service"] for master in _postconf.parse_masters("smtp inet n -\npickup unix n - y 60 1 pickup\n")] == ["pickup"]
 
 
-@pytest.mark.parametrize("name, value, masked", [
-    ("smtp_sasl_password_maps", "hash:/etc/postfix/sasl_passwd", "hash:/etc/postfix/sasl_passwd"),
-    ("smtp_sasl_password_maps", "static:alice:hunter2", "static:(hidden)"),
-    ("smtp_sasl_password_maps", "inline:{ [relay]=alice:hunter2 }", "inline:(hidden)"),
-    ("mysource_password", "hunter2", "(hidden)"),
-    ("ldapsource_bind_pw", "hunter2", "(hidden)"),
-    ("myhostname", "mx.example.test", "mx.example.test"),
-])
-def test_secrets_are_masked_by_their_names(name, value, masked):
-    assert _postconf.mask(name, value) == masked
-
-
 DEFAULTS = {"message_size_limit": "10240000", "smtp_connect_timeout": "30s", "soft_bounce": "no", "relayhost": "", "smtpd_forbid_bare_newline": "no",
             "compatibility_level": "0", "default_destination_concurrency_positive_feedback": "1"}
 

@@ -121,7 +121,7 @@ def test_a_sample_is_clean_and_holds_no_secret():
     text = b"dovecot: auth: passwd-file(alice): Password mismatch (given password: hunter2) \x1b[31mred\x1b[0m \xff\x00 pass=secret1 mysql://mail:secret2@db/"
     sample = scan({"x": {"pattern": "Password mismatch"}}, [stamped(1, text)])["x"]["samples"][0]["text"]
     assert "hunter2" not in sample and "secret" not in sample
-    assert "\x1b" not in sample and "\x00" not in sample and "given password: ***" in sample
+    assert "\x1b" not in sample and "\x00" not in sample and "given password: (hidden)" in sample
 
 
 def test_groups_are_clean():

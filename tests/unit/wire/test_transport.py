@@ -85,16 +85,16 @@ def test_a_step_that_is_over_reads_nothing_more():
 def test_a_secret_is_hidden_also_where_it_breaks_off():
     stream = stream_of(b"you said sec", b"")
     stream.hide(b"secret")
-    assert stream.shown(b"a secret, twice secret") == b"a ***, twice ***"
+    assert stream.shown(b"a secret, twice secret") == b"a (hidden), twice (hidden)"
     with pytest.raises(Stopped) as stop:
         stream.recv_line()
-    assert stop.value.answer == "you said ***"
+    assert stop.value.answer == "you said (hidden)"
 
 
 def test_the_longer_secret_goes_first():
     stream = stream_of()
     stream.hide(b"abc", b"abcdef", b"")
-    assert stream.shown(b"abcdef abc") == b"*** ***"
+    assert stream.shown(b"abcdef abc") == b"(hidden) (hidden)"
 
 
 def test_a_journal_keeps_the_step_that_stopped():

@@ -7,15 +7,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from datetime import datetime, timezone
+
+from ansible_collections.mailops.outage.plugins.module_utils.secrets import mask_data
 
 FILE = "journal.jsonl"
 # The events that end a step, in their words.
 OUTCOMES = ("repaired", "rolled_back", "not_put_back", "lost", "refused")
 # What a person said, once for all steps.
 STOPPED = "stopped"
-_SECRET_KEYS = re.compile(r"pass(?:word|wd)?$|secret|token$|credential", re.I)
 _NONE = "0" * 64
 
 
@@ -26,14 +26,14 @@ class Damaged(ValueError):
 def append(folder: str, event: str, now: datetime | None = None, **details) -> dict:
     """Add an entry, on the disk before this returns: ``{time, event, …, before, digest}``. Raises Damaged, OSError.
 
-    Values under keys that name a secret are left out.
+    Secrets are masked, by their keys and by their form.
     """
     path = os.path.join(folder, FILE)
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     with os.fdopen(handle, "r+b") as stream:
         text = stream.read()
         known = _read(path, text)
-        entry = {"time": (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ"), "event": event, **_without_secrets(details),
+        entry = {"time": (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%SZ"), "event": event, **mask_data(details),
                  "before": known[-1]["digest"] if known else _NONE}
         entry["digest"] = _digest(entry)
         # A line that a crash cut off is closed, and stays to be seen.
@@ -83,9 +83,3 @@ def _read(path: str, text: bytes) -> list:
 def _digest(entry: dict) -> str:
     meant = {name: value for name, value in entry.items() if name != "digest"}
     return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
-
-
-def _without_secrets(value):
-    if isinstance(value, dict):
-        return {name: "(hidden)" if _SECRET_KEYS.search(str(name)) else _without_secrets(item) for name, item in value.items()}
-    return [_without_secrets(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -14,8 +14,9 @@ import time
 from dataclasses import dataclass, field
 
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran, run_command
+from ansible_collections.mailops.outage.plugins.module_utils import secrets
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import checkpoint, harmless, trees
-from ansible_collections.mailops.outage.plugins.module_utils.text import clean, clean_lines
+from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 _MOST_DIFF_LINES = 60
 # A command of a repair may name some hundred messages, and the record of it is what takes it back.
@@ -57,7 +58,7 @@ class Command:
         ran = run_command(self.argv, self.timeout, env=dict(self.env))
         if ran.missing or ran.rc not in self.ok:
             said = "it is not installed" if ran.missing else f"no end within {self.timeout:g} s" if ran.timed_out else \
-                f"exit status {ran.rc}: {clean(' '.join(clean_lines(ran.err or ran.out, 5)))}"
+                f"exit status {ran.rc}: {clean(' '.join(secrets.masked_lines(ran.err or ran.out, 5)))}"
             raise StepFailed(f"{clean(' '.join(self.argv), 120)}: {said}")
         return ran
 
@@ -118,8 +119,14 @@ class Write:
         if (state is not None and not state.st_mode & 0o004) or (self.mode is not None and not self.mode & 0o004):
             return {"before_header": self.path, "after_header": self.path, "prepared": f"{self.path}: not shown, for it may hold secrets\n"}
         lines = [(text or b"").decode("utf-8", "replace").splitlines() for text in (before, self.content)]
-        changed = [harmless.without_secrets(clean(line, 200)) for line in difflib.unified_diff(*lines, self.path, self.path, lineterm="", n=0)]
-        return {"prepared": "\n".join(changed[:_MOST_DIFF_LINES]) + "\n"}
+        # Masked as a whole file, line by line: what a line is, others before it may tell.
+        shown = [secrets.mask_lines(part, self.path) for part in lines]
+        changed = [f"--- {self.path}", f"+++ {self.path}"]
+        for tag, start, end, new_start, new_end in difflib.SequenceMatcher(None, *lines).get_opcodes():
+            if tag != "equal":
+                changed += [f"@@ -{_span(start, end)} +{_span(new_start, new_end)} @@"]
+                changed += ["-" + line for line in shown[0][start:end]] + ["+" + line for line in shown[1][new_start:new_end]]
+        return {"prepared": "\n".join(clean(line, 200) for line in changed[:_MOST_DIFF_LINES]) + "\n"}
 
 
 @dataclass(frozen=True)
@@ -285,8 +292,8 @@ def take(remedy, dry: bool, records: list) -> None:
             try:
                 step.check()
             except harmless.Harmful as problem:
-                raise Refused(f"{step.does()}: {problem}") from None
-            record = {"does": clean(step.does(), _MOST_COMMAND), "because": clean(step.because), "undo": clean(step.undo, 2000),
+                raise Refused(secrets.masked_line(f"{step.does()}: {problem}")) from None
+            record = {"does": secrets.masked_line(step.does(), _MOST_COMMAND), "because": secrets.masked_line(step.because), "undo": secrets.masked_line(step.undo, 2000),
                       "path": getattr(step, "path", None), "mark": step.mark() if isinstance(step, Write) else None,
                       "taken": not dry, "rc": None, "said": [], "seconds": 0.0, "diff": step.diff()}
             records.append(record)
@@ -297,13 +304,18 @@ def take(remedy, dry: bool, records: list) -> None:
                 try:
                     ran = step.take()
                 except StepFailed as problem:
-                    record["said"] = [clean(problem)]
+                    record["said"] = [secrets.masked_line(problem)]
                     raise
-                record.update(rc=ran.rc, said=[harmless.without_secrets(line) for line in clean_lines(ran.err or ran.out, 10)])
+                record.update(rc=ran.rc, said=secrets.masked_lines(ran.err or ran.out, 10))
             record["seconds"] = round(time.monotonic() - began, 3)
             step = remedy.send(ran)
     except StopIteration:
         return
+
+
+def _span(start: int, end: int) -> str:
+    """Lines as a unified diff names them: of none, the one before."""
+    return f"{start + 1}" if end - start == 1 else f"{start + (end > start)},{end - start}"
 
 
 def _given(given, there, otherwise):

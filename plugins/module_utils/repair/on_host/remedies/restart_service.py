@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import _processes, companions, dovecot, exim, loopback, postfix, services
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Context, run_command
-from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import harmless
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.steps import Command, Refused, StepFailed
-from ansible_collections.mailops.outage.plugins.module_utils.text import clean, clean_lines
+from ansible_collections.mailops.outage.plugins.module_utils.secrets import masked_lines
+from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 # What others wait for comes before them. Firewalls, what bans addresses, and web servers are not mail's to restart.
 _ORDER = ("logging", "time", "resolver", "directory", "database", "antivirus", "antispam", "filter", "policy", "milter", "imap", "mta")
@@ -228,7 +228,7 @@ def _see(unit: str, ran, wrong) -> None:
     problem = "it was not done in time" if ran.timed_out else _wait(wrong, _UP_WITHIN) if ran.ok else "systemd could not do it"
     if problem:
         told = run_command(("journalctl", "--no-pager", "-q", "-o", "cat", "-n", "6", "-u", unit), 5)
-        lines = [harmless.without_secrets(line) for line in clean_lines(told.out, 6, 200)] or ["the journal says nothing"]
+        lines = masked_lines(told.out, 6, 200) or ["the journal says nothing"]
         raise StepFailed(f"{ran.source}: {problem}. Its last words: {' / '.join(lines)}")
 
 
@@ -401,4 +401,4 @@ def _first_error(context, name: str) -> str:
         return ""
     ran = context.run(*_CHECKS[name], timeout=20)
     # Missing, or no end: then systemd has the word.
-    return harmless.without_secrets((clean_lines(ran.err or ran.out, 1) or [f"{ran.source} says {ran.rc}"])[0]) if ran.rc else ""
+    return (masked_lines(ran.err or ran.out, 1) or [f"{ran.source} says {ran.rc}"])[0] if ran.rc else ""
