@@ -120,11 +120,10 @@ def rank(candidates: list) -> list:
                 continue
             other.explained_by.append(one.cause.id)
             one.explains.append(other.cause.id)
-    ordered = sorted(candidates, key=lambda item: (
+    return sorted(candidates, key=lambda item: (
         not item.root, item.cause.kind == "risk", -math.floor(item.confidence / _SAME), not item.changed,
         item.since_epoch or math.inf, -item.confidence, item.cause.id, item.host,
     ))
-    return ordered
 
 
 def find(catalogue: Catalogue, views: list, estate: dict) -> tuple[list, list]:
