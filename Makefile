@@ -11,7 +11,7 @@ LAB := tests/lab/lab
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo faults lab lab-down test lint unit sanity lab-tests gym bench build clean
+.PHONY: help setup demo faults lab lab-down test quick lint unit sanity lab-tests sample gym chaos bench build clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,10 @@ test: $(DEV)/.digest ## all that continuous integration runs
 	@.ci/setup $(DEV) requirements-dev.txt
 	@PATH="$(CURDIR)/$(DEVBIN):$$PATH" .ci/test
 
-lint: $(DEV)/.digest ## yamllint and ansible-lint
+quick: $(DEV)/.digest ## ruff, and the unit tests without the slow ones, within a minute
+	@PATH="$(CURDIR)/$(DEVBIN):$$PATH" .ci/test quick
+
+lint: $(DEV)/.digest ## ruff, yamllint and ansible-lint
 	@PATH="$(CURDIR)/$(DEVBIN):$$PATH" .ci/test lint
 
 unit: $(DEV)/.digest ## unit tests, without a network
@@ -47,8 +50,17 @@ unit: $(DEV)/.digest ## unit tests, without a network
 sanity: $(DEV)/.digest ## ansible-test sanity on an exported tree
 	@PATH="$(CURDIR)/$(DEVBIN):$$PATH" .ci/test sanity
 
-lab-tests: $(DEV)/.digest ## integration and gym on lab hosts
-	@PATH="$(CURDIR)/$(DEVBIN):$$PATH" .ci/test integration gym
+lab-tests: $(DEV)/.digest ## integration tests and a sample of the gym, on lab hosts
+	@PATH="$(CURDIR)/$(DEVBIN):$$PATH" .ci/test integration sample
+
+sample: $(DEV)/.digest ## the part of the gym that is this commit's turn (SAMPLE=104: the 104th's)
+	@PATH="$(CURDIR)/$(DEVBIN):$$PATH" .ci/test sample
+
+gym: $(DEV)/.digest ## the whole gym: every fault diagnosed, every remedy tried; takes its time
+	@PATH="$(CURDIR)/$(DEVBIN):$$PATH" .ci/test gym
+
+chaos: $(DEV)/.digest ## kills, cuts and reboots amid repairs (ROUNDS=60 SEED=7)
+	@PATH="$(CURDIR)/$(DEVBIN):$$PATH" .ci/test chaos
 
 bench: $(DEV)/.digest ## the benchmarks, as ratios, into reports/bench.json
 	@PACKAGES=tests/bench/packages.txt .ci/setup $(DEV) requirements-dev.txt

@@ -468,10 +468,10 @@ endpoints:
           type: bool
 """
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.mailops.outage.plugins.module_utils.wire import client  # noqa: E402
-from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import PORTS, BadRequest, probe_all  # noqa: E402
+from ansible_collections.mailops.outage.plugins.module_utils.wire import client
+from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import PORTS, BadRequest, probe_all
 
 _ENDPOINT = {
     **client.server(PORTS, ("PLAIN", "LOGIN")),

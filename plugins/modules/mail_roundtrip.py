@@ -596,11 +596,11 @@ legs:
       type: float
 """
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.mailops.outage.plugins.module_utils.wire import client  # noqa: E402
-from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import BadRequest  # noqa: E402
-from ansible_collections.mailops.outage.plugins.module_utils.wire.roundtrip import MECHANISMS, READING, SENDING, plan, run  # noqa: E402
+from ansible_collections.mailops.outage.plugins.module_utils.wire import client
+from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import BadRequest
+from ansible_collections.mailops.outage.plugins.module_utils.wire.roundtrip import MECHANISMS, READING, SENDING, plan, run
 
 _TIMES = {"connect_timeout": ("connect", 5), "step_timeout": ("step", 10), "arrival_timeout": ("arrival", 60), "late_after": ("late", 30),
           "poll_interval": ("poll", 5), "settle": ("settle", 1), "greylist_retry": ("retry", 60), "leftover_age": ("leftover_age", 3600),

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from playing import OWN_LAB, ROOT, STATE, Host, Lab, Played, run, write_inventory  # noqa: E402  # the folder is no package
+from playing import OWN_LAB, ROOT, STATE, Host, Lab, Played, run, write_inventory  # the folder is no package
 
 
 @pytest.fixture(scope="session")

@@ -69,7 +69,7 @@ def test_hostile_ports_are_told_apart(attacked):
 
 
 def test_every_collector_came_back(attacked):
-    attacked.diagnosis
+    assert attacked.diagnosis
     ends = attacked.observation("mail")["collectors"]
     assert [name for name, end in ends.items() if not end["ok"]] == []
 
@@ -83,7 +83,7 @@ def test_the_words_are_kept_as_they_are(attacked):
 
 @pytest.mark.parametrize("place", ["terminal", "diagnosis.json", "report.md", "report.html", "estate.json", "observations/mail.json"])
 def test_nothing_is_rendered_and_no_terminal_is_commanded(attacked, place):
-    attacked.diagnosis
+    assert attacked.diagnosis
     text = attacked.out if place == "terminal" else attacked.text(place)
     assert PRODUCT not in text
     assert CONTROLS.findall(text) == []

@@ -11,7 +11,7 @@ from playing import ROOT
 
 sys.path.insert(0, str(ROOT / "tests/unit/verification"))
 
-from scripted_awx import TOKEN, Awx, approval  # noqa: E402  # the folder is no package
+from scripted_awx import TOKEN, Awx, approval  # the folder is no package
 
 DIGEST = "d" * 64
 WRITTEN = int(time.time()) - 3600

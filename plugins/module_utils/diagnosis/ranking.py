@@ -142,11 +142,10 @@ def rank(candidates: list) -> list:
             other.explained_by.append(one.cause.id)
             other.explained_by_facts = other.explained_by_facts or one.by_facts >= SURE_ENOUGH
             one.explains.append(other.cause.id)
-    ordered = sorted(candidates, key=lambda item: (
+    return sorted(candidates, key=lambda item: (
         not item.root, item.cause.kind == "risk", -math.floor(item.confidence / _SAME), not item.changed,
         item.since_epoch or math.inf, -item.confidence, item.cause.id, item.host,
     ))
-    return ordered
 
 
 def find(catalogue: Catalogue, views: list, estate: dict) -> tuple[list, list]:

@@ -213,7 +213,7 @@ class Stream:
             return
         rest = memoryview(data)
         while rest:
-            rest = rest[self._with_tls(lambda: self.tls.write(rest)):]
+            rest = rest[self._with_tls(lambda rest=rest: self.tls.write(rest)):]
 
     def start_tls(self, context, name: str) -> None:
         """Do the TLS handshake as a client, with ``name`` as SNI.

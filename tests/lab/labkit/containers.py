@@ -25,7 +25,7 @@ def networks(*filters):
     return json.loads(podman.output("network", "ls", *filters, "--format", "json"))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def network_name():
     """The name of the instance's network, which must be there."""
     return networks("--filter", f"label={LABEL}")[0]["name"]

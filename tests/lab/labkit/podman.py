@@ -29,7 +29,8 @@ def explain(arguments, stderr):
 
 def run(*arguments, check=True, **options):
     """Run podman to its end and return its CompletedProcess, output as text; raise LabError when it fails and `check` is set."""
-    done = subprocess.run(["podman", *arguments], env=ENVIRONMENT, text=True, capture_output=True, stdin=options.pop("stdin", subprocess.DEVNULL), **options)
+    done = subprocess.run(["podman", *arguments], env=ENVIRONMENT, text=True, capture_output=True, check=False,
+                          stdin=options.pop("stdin", subprocess.DEVNULL), **options)
     if check and done.returncode:
         raise LabError(explain(arguments, done.stderr))
     return done

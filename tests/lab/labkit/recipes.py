@@ -41,7 +41,7 @@ def templates(name):
     return found
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def tag(name):
     """The image's full name in podman. It carries a hash of the recipe: a changed one is built anew, an unchanged one costs nothing."""
     parent = PARENTS[name]

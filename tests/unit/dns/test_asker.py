@@ -74,6 +74,7 @@ def test_that_there_is_no_record_needs_no_second_opinion(name_server):
     assert second.asked == []
 
 
+@pytest.mark.slow
 def test_a_silent_server_costs_one_time_out(name_server):
     silent = name_server({("", "SOA"): "silent", ("example.test", "SOA"): "silent"})
     there = name_server({**ROOT, ("example.test", "A"): ["192.0.2.1"]})

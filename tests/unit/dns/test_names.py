@@ -26,6 +26,7 @@ def test_what_is_no_name_is_refused(text):
         names.plain(text)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=80))
 def test_a_plain_name_is_safe_in_a_shell(text):
     try:

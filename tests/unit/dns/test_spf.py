@@ -159,6 +159,7 @@ _WORDS = st.sampled_from(["a", "mx", "ptr", "-all", "~all", "include:a.test", "i
                           "ip6:::/0", "a:%{d1r+}.b.test/8//8", "mx:b.test/0", "exp=x.test", "%", "?a:", "unknown=%{z}", "+include:example.test"])
 
 
+@pytest.mark.slow
 @given(st.lists(_WORDS, max_size=8), st.lists(_WORDS, max_size=8), st.sampled_from([OURS, "2001:db8::1"]))
 @settings(max_examples=300)
 def test_any_record_has_a_result(one, other, address):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 
+import pytest
 from ansible_collections.mailops.outage.plugins.module_utils.host.bound import fit
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ _TREES = st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=12) | st.d
 _ANSWERS = st.dictionaries(st.text(max_size=8), _TREES, max_size=6)
 
 
+@pytest.mark.slow
 @given(_ANSWERS, st.integers(min_value=2, max_value=3000))
 def test_the_answer_always_fits(answer, limit):
     found, cut = fit(answer, limit)
@@ -19,6 +21,7 @@ def test_the_answer_always_fits(answer, limit):
     assert bool(cut) == (found != answer)
 
 
+@pytest.mark.slow
 @given(_ANSWERS, st.integers(min_value=2, max_value=3000))
 def test_the_same_answer_is_always_cut_the_same_way_and_left_as_it_was(answer, limit):
     before = copy.deepcopy(answer)

@@ -49,6 +49,7 @@ def test_domains_are_listed_as_far_as_they_can_be(text, domains, complete):
     assert exim.parse_domains(text, "host.example.test") == (domains, complete)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=200))
 def test_any_output_can_be_read(text):
     exim.parse_settings(text)

@@ -101,6 +101,7 @@ class _Host(Context):
         return Ran(argv, rc, out, err)
 
 
+@pytest.mark.slow
 @given(st.lists(_JSON, max_size=5))
 def test_a_rule_set_of_any_shape_never_breaks_the_look(objects):
     found = _firewall.look(_Host({"nft": (0, json.dumps({"nftables": objects}), "")}), {25})

@@ -79,6 +79,7 @@ def test_a_message_counts_once_for_each_of_its_reasons():
     assert (reason["count"], reason["destination"], reason["destinations"]) == (1, None, 2)
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(st.sampled_from(["queue_name", "arrival_time", "message_size", "sender", "recipients"]),
                                 st.none() | st.integers() | st.text(max_size=20) | st.lists(st.text(max_size=5), max_size=2)), max_size=6))
 def test_entries_of_any_shape_are_summed_up(entries):

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import datetime, timezone
 
 import pytest
@@ -74,6 +73,7 @@ PATTERNS = st.sampled_from([
 ]) | st.sampled_from(list(SIGNATURES.values()))
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(st.lists(LINES, max_size=25), st.lists(PATTERNS, min_size=1, max_size=5), st.integers(80, 4000))
 def test_scanning_blocks_finds_what_trying_every_line_finds(lines, patterns, size):
@@ -186,6 +186,7 @@ def test_a_line_without_a_stamp_takes_the_time_of_the_one_before():
     assert scan({"x": {"pattern": "continued here"}}, [b"  continued here"])["x"]["first"] is None
 
 
+@pytest.mark.slow
 def test_a_pattern_comes_to_an_end_on_a_long_line():
     signature = Signature("x", {"pattern": r"connect to \S+.*connect to \S+ .*: refused"})
     assert signature.search(b"connect to " * 100000) is None

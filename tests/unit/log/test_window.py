@@ -90,6 +90,7 @@ def lines_of(entries, form):
     return lines, epoch
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(entries=ENTRIES, begin=st.integers(-500, 25000), length=st.integers(0, 20000), form=st.sampled_from([classic, rfc3339, exim]),
        leading=st.lists(JUNK, max_size=3))
@@ -130,6 +131,7 @@ def test_both_sides_of_a_clock_that_jumped_are_read(tmp_path, jump):
     assert reading.ordered is (jump > 0)
 
 
+@pytest.mark.slow
 def test_the_cost_of_a_window_does_not_grow_with_the_file(tmp_path):
     path = tmp_path / "mail.log"
     reads = {}
@@ -137,7 +139,7 @@ def test_the_cost_of_a_window_does_not_grow_with_the_file(tmp_path):
         write(path, [classic(START + number) for number in range(size * 40000)], START + size * 40000)
         calls = []
         real = os.pread
-        with mock.patch.object(os, "pread", lambda handle, length, place: calls.append(length) or real(handle, length, place)):
+        with mock.patch.object(os, "pread", lambda handle, length, place, calls=calls, real=real: calls.append(length) or real(handle, length, place)):
             found, _reading = read(path, START + 30000, START + 30600)
         assert len(found) == 601
         reads[size] = sum(calls)
@@ -295,6 +297,7 @@ def test_time_that_is_out_ends_the_look(tmp_path):
     assert not reading.complete and reading.problem == "out of time"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, opener", [("mail.log.2.gz", gzip.open), ("mail.log-20261123.bz2", bz2.open), ("mail.log.3.xz", lzma.open)])
 def test_a_compressed_file_is_read_like_a_plain_one(tmp_path, name, opener):
     lines = [rfc3339(START + number * 0.5, b"mail x[1]: " + b"z" * 50) for number in range(40000)]

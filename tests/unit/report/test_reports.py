@@ -212,6 +212,7 @@ def test_hostile_text_does_nothing(outage, text):
     check_hostile(outage, text)
 
 
+@pytest.mark.slow
 @given(st.one_of(st.text(max_size=80), st.text(alphabet=string.punctuation + " ab\n\t\x1b\x9b", max_size=80)))
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_does_nothing(outage, text):

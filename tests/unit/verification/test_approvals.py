@@ -125,6 +125,7 @@ def test_one_approval_that_cannot_be_seen_costs_no_other(awx):
     assert "Hidden: " in problems[0] and "403" in problems[0] and "Other: " in problems[1] and "something else" in problems[1]
 
 
+@pytest.mark.slow
 def test_a_controller_that_is_not_there_or_drips_is_left_in_time(awx):
     assert "refused" in problem_of(awx, CONTROLLER_HOST="http://127.0.0.1:1")
     awx.answers[NODES] = 3.0

@@ -13,7 +13,8 @@ def leg(**more):
 
 
 def probe(ok=True, look="first", name="mail:25/smtp"):
-    return {"id": name, "host": "mail", "protocol": name.rpartition("/")[2], "ok": ok, "look": look, "step": None if ok else "connect", "outcome": "ok" if ok else "refused", "answer": ""}
+    return {"id": name, "host": "mail", "protocol": name.rpartition("/")[2], "ok": ok, "look": look,
+            "step": None if ok else "connect", "outcome": "ok" if ok else "refused", "answer": ""}
 
 
 def diagnosis(probes=None, causes=(), reachable=True):

@@ -140,11 +140,8 @@ class Answers:
             if self._drop_after == count:
                 return
             tag, command = line.split(b" ", 1) if self._tagged and b" " in line else (b"", line)
-            for start, reply in self._table.items():
-                if command.upper().startswith(start):
-                    break
-            else:
-                reply = b"TAG BAD unknown\r\n" if self._tagged else b"500 5.5.2 unknown\r\n"
+            unknown = b"TAG BAD unknown\r\n" if self._tagged else b"500 5.5.2 unknown\r\n"
+            reply = next((said for start, said in self._table.items() if command.upper().startswith(start)), unknown)
             if callable(reply):
                 reply(peer, line)
             else:

@@ -196,6 +196,7 @@ def test_nothing_is_sent_to_a_mailbox_that_cannot_be_opened(store, at):
     assert left_of(store) == [b"keep me\r\n"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["UID FETCH", "NOOP", "IDLE", "UID SEARCH", "UID STORE", "UID EXPUNGE"])
 def test_a_mailbox_that_hangs_up_at_any_point_harms_nothing(store, at, monkeypatch):
     monkeypatch.setattr(mailbox, "_BRISK", 0.1)
@@ -217,6 +218,7 @@ def test_a_wrong_password_of_the_mailbox(store):
     assert (leg["outcome"], leg["side"], leg["fault"], leg["sent"]) == ("login_failed", "mailbox", "account", False)
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_byte_by_byte_is_understood(store):
     assert trip(smtp(store, drip=True), imap(store))["ok"]
 
@@ -376,6 +378,7 @@ def test_a_server_keeps_places_for_its_users(store, protocol, box, monkeypatch):
     assert most["mailbox"] <= 3 and most["sending"] <= 2
 
 
+@pytest.mark.slow
 def test_who_gets_no_place_in_time_sends_nothing(store, monkeypatch):
     monkeypatch.setattr(roundtrip, "_MOST_READING", 1)
     store.deliver = lambda raw: None
@@ -407,6 +410,7 @@ def test_the_pace_lets_pass_when_a_minute_is_over():
         pace.take(now[0] + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["mailbox", "sending"])
 def test_a_server_that_answers_nobody_is_not_asked_by_everybody(store, side):
     mute = lambda peer: peer.wait()  # noqa: E731
@@ -421,6 +425,7 @@ def test_a_server_that_answers_nobody_is_not_asked_by_everybody(store, side):
     assert any("not asked" in leg["answer"] for leg in legs)
 
 
+@pytest.mark.slow
 def test_a_server_that_answers_some_is_asked_by_everybody(store):
     answers = iter([True] + [False] * 3)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import ssl
 
 import pytest
@@ -97,7 +98,6 @@ def test_noise_is_no_certificate(data):
     assert tls.certificate(data)["subject"] is None or tls.certificate(data)["not_after"]
 
 
-def _sample(authority, kept=[]):  # pylint: disable=dangerous-default-value
-    if not kept:
-        kept.append(der_of(authority.certificate("mail.example.test", "192.0.2.1")[0]))
-    return kept[0]
+@functools.cache
+def _sample(authority):
+    return der_of(authority.certificate("mail.example.test", "192.0.2.1")[0])

@@ -60,7 +60,7 @@ Operation aborted.
 _DNF_REMOVING = """Installing:
  exim            noarch         2:4.97-1.el9              baseos          6.2 k
 Removing dependent packages:
- postfix         noarch         2:3.5.25-1.el9            @baseos          12  
+ postfix         noarch         2:3.5.25-1.el9            @baseos          12 \x20
 
 Transaction Summary
 """
