@@ -84,9 +84,10 @@ class ActionModule(ActionBase):
         asked, refused = [], []
         for verifier in args["ask"]:
             try:
-                question = letter.request(verifier, verified["digest"], args["expires"], time.time())
+                question, code = letter.request(verifier, verified["digest"], args["expires"], time.time())
                 run.write(_REQUESTS, {"requests": self._requests(run) + [question]})
-                letter.send(target, args["ca_file"], sender, question["address"], letter.compose(question, sender, verified["run_id"], time.time()))
+                text = letter.compose(question, code, sender, verified["run_id"], time.time())
+                letter.send(target, args["ca_file"], sender, question["address"], text)
                 asked.append(question["address"])
             except Stopped as stop:
                 refused.append(clean(f"{verifier['address']} was not asked: {stop.step}: {stop.outcome} {stop.answer}"))
@@ -97,7 +98,7 @@ class ActionModule(ActionBase):
     @staticmethod
     def _requests(run):
         try:
-            return list(run.read(_REQUESTS)["requests"])
+            return [{name: item[name] for name in letter.KEPT} for item in run.read(_REQUESTS)["requests"]]
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError):
@@ -125,15 +126,18 @@ class ActionModule(ActionBase):
             requests = self._requests(run)
             if not requests:
                 return []
-            address, target = self._target(run, "imaps", args)
+            _address, target = self._target(run, "imaps", args)
             found = letter.answers(target, args["ca_file"], requests)
+            observations = run.observations()
         except Stopped as stop:
             return [clean(f"the project's mailbox could not be read: {stop.step}: {stop.outcome} {stop.answer}")]
         except (signoff.NotSignable, BadRequest) as problem:
             return [clean(problem)]
+        # A server may name itself by its domain in Authentication-Results (RFC 8601 section 2.5).
+        own = {name.lower() for name in estate.own_names(observations) + estate.domains(observations)}
         refused = []
         for raw in found:
-            item, because = letter.judge(raw, requests, time.time(), address.rpartition("@")[2])
+            item, because = letter.judge(raw, requests, time.time(), own)
             if item and item["digest"] != digest:
                 item, because = None, "it confirms an earlier verification"
             if not item:

@@ -9,14 +9,14 @@ short_description: Sign a verification by name, or see who has
 version_added: 0.1.0
 description:
   - Adds a sign-off to C(signoffs.jsonl) in the folder of the run, with its time and the digest of the verification.
-  - A person counts once, and only for the verification that was in force when they signed. One that did not pass cannot be signed.
+  - A person counts once, and only for the verification that was in force when they signed. One that did not pass, or was changed since, cannot be signed.
 author: mailops.outage contributors (@mailops)
 extends_documentation_fragment:
   - mailops.outage.attributes.run
   - mailops.outage.attributes.estate
 options:
   name:
-    description: Who signs. Nobody does when it is empty.
+    description: Who signs, the whole name. Nobody does when it is empty.
     type: str
     default: ""
   note:
@@ -39,7 +39,9 @@ options:
   ask:
     description:
       - Send each of these people a message to be answered. Only a verification that passed is asked about.
-      - Without it, the answers that have come in are gathered, and those that count are sign-offs.
+      - Without it, the answers that have come in are gathered, and those that count are sign-offs. One counts when it still holds the secret code of the
+        question, comes from the person who was asked, was written by no machine, and came in with login at a server of the estate, or with an
+        Authentication-Results field (RFC 8601) of such a server, above its Received field, in which the author's domain passed.
     type: list
     elements: dict
     default: []

@@ -1,7 +1,10 @@
 """What cannot be meant is refused with one clear line, before any host is looked at."""
 from __future__ import annotations
 
+import json
+
 import pytest
+from ansible_collections.mailops.outage.plugins.module_utils.verification import judge
 
 LOCAL = ("-c", "local", "-e", "mail_become=false")
 
@@ -56,3 +59,26 @@ def test_a_report_folder_that_cannot_be_written_is_named(play, tmp_path):
     error = play("localhost,", *LOCAL, reports=tmp_path / "file").error()
     assert error.startswith("The reports cannot be written: ") and str(tmp_path / "file") in error and "report_dir" in error
     assert error.count("Not a directory") == 1
+
+
+# Nothing is sent from here, so that no verification passes.
+@pytest.mark.parametrize(("word", "fails", "shows"), [
+    ("verify_required=false", False, True), ("verify_required=no", False, True), ("verify_required=true", True, True),
+    ("verify_required=false diagnose_show=false", False, False),
+])
+def test_a_boolean_that_is_given_as_text_is_one(play, word, fails, shows):
+    ended = play("localhost,", *LOCAL, "-e", "verify_settle=0", "-e", word, playbook="playbooks/verify.yml")
+    assert "NOT VERIFIED" in ended.out and "Traceback" not in ended.out, ended.out[-3000:]
+    assert (ended.rc != 0) == fails == ("Mail is not verified" in ended.out), ended.out[-3000:]
+    assert ("Look next" in ended.out) == shows, ended.out[-3000:]
+
+
+@pytest.mark.parametrize(("word", "fails"), [("false", False), ("no", False), ("true", True), ("yes", True), ("perhaps", True), ("", True)])
+def test_whether_enough_must_have_signed_is_given_as_text_and_never_guessed(play, tmp_path, word, fails):
+    (tmp_path / "reports/r1").mkdir(parents=True)
+    signed = {"run_id": "r1", "passed": True, "checks": []}
+    (tmp_path / "reports/r1/verification.json").write_text(json.dumps({**signed, "digest": judge.digest(signed)}), encoding="utf-8")
+    ended = play("localhost,", "-e", "signoff_run=r1", "-e", f"signoff_required={word}", playbook="playbooks/signoff.yml")
+    assert (ended.rc != 0) == fails, ended.out[-3000:]
+    if fails:
+        assert ("2 more must sign" if word in ("true", "yes") else "signoff_required") in ended.error()

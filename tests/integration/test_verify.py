@@ -1,9 +1,12 @@
 """Step 5 on lab hosts: verified only when messages arrive on every journey and nothing was left behind."""
 from __future__ import annotations
 
+import email
+import email.policy
 import email.utils
 import imaplib
 import json
+import re
 import smtplib
 import ssl
 import time
@@ -104,7 +107,7 @@ def test_several_people_sign_and_one_is_not_enough(play, single, tmp_path):
 
 
 def question(inventory, user):
-    """The Message-ID of the question that this person was asked, read by IMAP as their mail program reads it."""
+    """The Message-ID and the text of the question that this person was asked, read by IMAP as their mail program reads it."""
     with imaplib.IMAP4_SSL(address_of(inventory), ssl_context=trust()) as session:
         session.login(user, f"lab-{user}")
         session.select("INBOX", readonly=True)
@@ -112,8 +115,8 @@ def question(inventory, user):
             session.noop()
             found = session.search(None, "SUBJECT", '"Please answer"')[1][0].split()
             if found:
-                head = session.fetch(found[-1], "(BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)])")[1][0][1].decode()
-                return head.partition(":")[2].strip()
+                message = email.message_from_bytes(session.fetch(found[-1], "(BODY.PEEK[])")[1][0][1], policy=email.policy.default)
+                return message["Message-ID"], message.get_content()
             time.sleep(0.1)
     raise AssertionError(f"{user} was not asked")
 
@@ -128,13 +131,26 @@ def trust():
     return context
 
 
+def reply(sender, asked):
+    """What a mail program makes when its reader answers: it quotes the question."""
+    number, text = asked
+    quoted = "".join(f"> {line}\n" for line in text.splitlines())
+    return (REPLY.format(sender=sender, asked=number, date=email.utils.formatdate()) + quoted).replace("\n", "\r\n").encode()
+
+
 def answer(inventory, user, sender, asked):
-    """What a mail program sends when its reader answers: by submission, with login, quoting the question."""
-    text = REPLY.format(sender=sender, asked=asked, date=email.utils.formatdate()).replace("\n", "\r\n")
+    """By submission, with login, as a mail program sends it."""
     with smtplib.SMTP(address_of(inventory), 587, timeout=10) as session:
         session.starttls(context=trust())
         session.login(user, f"lab-{user}")
-        session.sendmail(sender, ["probe@single.test"], text.encode())
+        session.sendmail(sender, ["probe@single.test"], reply(sender, asked))
+
+
+def forge(inventory, sender, asked, above=b"", name="evil.test"):
+    """As a stranger sends it: on port 25, without login, with fields of a trace that there never was."""
+    with smtplib.SMTP(address_of(inventory), 25, timeout=10) as session:
+        session.ehlo(name)
+        session.sendmail(sender, ["probe@single.test"], above + reply(sender, asked))
 
 
 REPLY = """\
@@ -155,23 +171,42 @@ Content-Transfer-Encoding: 8bit
 Ja, het werkt weer.
 
 Op 24-11-2026 om 03:12 schreef probe@single.test:
-> Hello,
 """
 ARRIVED = "for try in $(seq 100); do test $(doveadm search -u probe mailbox INBOX header subject 'Re: Please answer' | wc -l) = {} && exit; sleep 0.1; done; exit 1"
 TWO = '{"verify_verifiers": [{"name": "Alice", "address": "alice@single.test"}, {"name": "Bob", "address": "bob@single.test"}]}'
 
 
 def test_answers_to_the_verification_mail_are_sign_offs_and_forged_ones_are_not(play, single, mail):
-    assert verification(play(single, "-e", TWO, playbook="playbooks/verify.yml"))["passed"]
+    played = play(single, "-e", TWO, "-vvv", playbook="playbooks/verify.yml")
+    assert verification(played)["passed"]
     asked = {user: question(single, user) for user in ("alice", "bob")}
-    for number, (user, sender) in enumerate([("alice", "alice@single.test"), ("bob", "carol@single.test"), ("alice", "alice@single.test")], 1):
+    code = re.search(r"^Code: ([a-z]+)\s*$", asked["alice"][1], re.MULTILINE).group(1)
+    # The secret is in the letter alone: in no log of the host, not in what the run tells, and not in what it keeps.
+    assert code not in mail.look("cat /var/log/*.log; journalctl --no-pager") + played.out
+    assert asked["alice"][0].strip("<>") in mail.look("cat /var/log/mail.log")
+    [kept] = (played.reports / "latest").resolve().glob("signoff_requests.json")
+    assert kept.stat().st_mode & 0o777 == 0o600 and code not in kept.read_text(encoding="utf-8")
+
+    trace = (b"Received: from phone (unknown [203.0.113.7]) by mail.single.test (Postfix) with ESMTPSA id 1; "
+             + email.utils.formatdate().encode() + b"\r\nAuthentication-Results: mail.single.test; dmarc=pass header.from=single.test\r\n")
+    forge(single, "alice@single.test", asked["alice"])
+    forge(single, "alice@single.test", asked["alice"], above=trace, name="mail.single.test")
+    forge(single, "alice@single.test", asked["alice"], above=trace, name="[127.0.0.1] by mail.single.test with ESMTPSA")
+    mail.change(ARRIVED.format(3))
+    played = play(single, playbook="playbooks/signoff.yml")
+    assert played.rc == 0 and "nobody yet" in played.out and "no server of the estate says who sent it" in played.out, played.out[-2000:]
+
+    for number, (user, sender) in enumerate([("alice", "alice@single.test"), ("bob", "carol@single.test"), ("alice", "alice@single.test")], 4):
         answer(single, user, sender, asked[user])
         mail.change(ARRIVED.format(number))
+    # With login, and with the number that the log has, but without the code that only its reader has.
+    answer(single, "carol", "bob@single.test", (asked["bob"][0], "Hello"))
+    mail.change(ARRIVED.format(7))
     played = play(single, playbook="playbooks/signoff.yml")
     assert played.rc == 0 and "1 of 2 have signed: Alice." in played.out, played.out[-2000:]
-    assert "carol@single.test answers" in played.out
+    assert "carol@single.test answers" in played.out and "code of the question is not in the answer of bob@single.test" in played.out
     answer(single, "bob", "bob@single.test", asked["bob"])
-    mail.change(ARRIVED.format(4))
+    mail.change(ARRIVED.format(8))
     assert "2 of 2 have signed: Alice, Bob." in play(single, playbook="playbooks/signoff.yml").out
     mail.change("systemctl stop dovecot")
     played = play(single, "-e", "signoff_name=Joris", playbook="playbooks/signoff.yml")

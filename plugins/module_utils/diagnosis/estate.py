@@ -51,7 +51,8 @@ def own_names(observations: list) -> list:
     for observation in observations:
         found |= _addresses(observation)
         found |= {observation["host"], str(observation.get("address") or "")}
-        found |= {str(_facts(observation, "system", "fqdn") or ""), str((_facts(observation, "postfix", "expanded") or {}).get("myhostname") or "")}
+        found |= {str(_facts(observation, "system", "fqdn") or ""), str((_facts(observation, "postfix", "expanded") or {}).get("myhostname") or ""),
+                  str(_facts(observation, "exim", "settings", "primary_hostname") or "")}
     return sorted(found - {""})
 
 

@@ -57,9 +57,14 @@ def judge(seen: Seen, language: str = "en") -> dict:
     counts = {state: sum(1 for check in checks if check["state"] == state) for state in (PASSED, FAILED, NOT_TESTED)}
     passed = not counts[FAILED] and any(leg["ok"] for leg in seen.legs)
     signed = {"run_id": seen.diagnosis["run_id"], "passed": passed, "checks": checks}
-    digest = hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()
-    return {"schema_version": SCHEMA_VERSION, **signed, "digest": digest, "counts": counts, "language": language,
+    return {"schema_version": SCHEMA_VERSION, **signed, "digest": digest(signed), "counts": counts, "language": language,
             "verdict": seen.diagnosis["verdict"], "before": (seen.before or {}).get("run_id"), "queues": figures}
+
+
+def digest(verification: dict) -> str:
+    """SHA-256, in hex, of what people sign: which run it was, whether it passed, and each check. Raises KeyError where one of them is missing."""
+    signed = {name: verification[name] for name in ("run_id", "passed", "checks")}
+    return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()
 
 
 def _check(name: str, kind: str, host: str, state: str, text: str) -> dict:

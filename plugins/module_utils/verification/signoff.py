@@ -8,23 +8,33 @@ from datetime import datetime, timezone
 
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
+from ansible_collections.mailops.outage.plugins.module_utils.verification import judge
 
 WAYS = ("command", "awx", "reply")
+# As JSON, since Ansible splits KEY=VALUE at each space and would record "Anna" alone.
+BY_NAME = """ansible-playbook playbooks/signoff.yml -e '{"signoff_name": "Anna de Vries"}'"""
 _FILE = "signoffs.jsonl"
 
 
 class NotSignable(Exception):
-    """The verification is not there, failed, or was signed by this person already; the text says what to do."""
+    """The verification is not there, was changed, failed, or was signed by this person already; the text says what to do."""
 
 
 def verification(run: Run) -> dict:
-    """The run's verification: ``{run_id, passed, digest, written_epoch}``. Raises NotSignable when there is none that can be read."""
+    """The run's verification: ``{run_id, passed, digest, written_epoch}``.
+
+    Raises NotSignable when there is none that can be read, or when it is no longer what its digest was made of.
+    """
     try:
         found = run.read("verification.json")
-        return {"run_id": found["run_id"], "passed": found["passed"] is True, "digest": str(found["digest"]),
+        seen = {"run_id": found["run_id"], "passed": found["passed"] is True, "digest": judge.digest(found),
                 "written_epoch": os.stat(run.path("verification.json")).st_mtime}
+        kept = found["digest"]
     except (OSError, ValueError, KeyError, TypeError):
         raise NotSignable(f"{run.dir} holds no verification: run playbooks/verify.yml first, or name its run with signoff_run") from None
+    if kept != seen["digest"]:
+        raise NotSignable(f"{run.path('verification.json')} was changed since it was written, and cannot be signed: run playbooks/verify.yml again")
+    return seen
 
 
 def entries(run: Run) -> list:
@@ -72,7 +82,7 @@ def give(run: Run, name: str, note: str, way: str, now: datetime | None = None, 
     """Add a sign-off and return it: ``{time, name, account, address, way, note, digest}``. Raises NotSignable, OSError as the system says."""
     name = clean(name, 100).strip()
     if not person(name):
-        raise NotSignable("A sign-off needs a name: -e signoff_name='Anna de Vries'")
+        raise NotSignable(f"A sign-off needs a name: {BY_NAME}")
     signed = verification(run)
     if not signed["passed"]:
         raise NotSignable("This verification did not pass, and cannot be signed: repair what it names, and run playbooks/verify.yml again")

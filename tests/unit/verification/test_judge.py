@@ -4,6 +4,7 @@ from __future__ import annotations
 import string
 
 import pytest
+from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
 from ansible_collections.mailops.outage.plugins.module_utils.verification import judge
 
 
@@ -133,6 +134,13 @@ def test_what_failed_in_the_outage_is_well_or_was_not_tried():
 
 def test_the_digest_changes_with_what_was_seen():
     assert judged()["digest"] == judged()["digest"] != judged(host=observation(hold=1))["digest"]
+
+
+def test_the_digest_is_the_same_when_it_is_made_of_what_was_kept(tmp_path):
+    run = Run.open(str(tmp_path), "r1")
+    for found in (judged(), judged(host=observation(hold=2), language="nl"), judged(legs=[leg(folder="Gelöscht \u200f", arrival_seconds=0.1 + 0.2)])):
+        run.write("verification.json", found)
+        assert judge.digest(run.read("verification.json")) == found["digest"]
 
 
 def test_words_of_a_server_cannot_command_the_terminal():

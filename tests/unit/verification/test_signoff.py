@@ -5,7 +5,7 @@ import json
 
 import pytest
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
-from ansible_collections.mailops.outage.plugins.module_utils.verification import signoff
+from ansible_collections.mailops.outage.plugins.module_utils.verification import judge, signoff
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,12 +17,15 @@ def _run(tmp_path):
     return found
 
 
-def verified(run, passed=True, digest="d1"):
-    run.write("verification.json", {"run_id": "r1", "passed": passed, "digest": digest})
+def verified(run, passed=True, check="inbound"):
+    """A verification as its writer leaves it, of one check; returns its digest."""
+    signed = {"run_id": "r1", "passed": passed, "checks": [{"id": check, "kind": "journey", "host": "", "state": "passed", "text": "kwam aan in 0.31 s, voilà"}]}
+    run.write("verification.json", {**signed, "digest": judge.digest(signed), "counts": {"passed": 1}})
+    return judge.digest(signed)
 
 
-def names(run, digest="d1"):
-    return [entry["name"] for entry in signoff.counted(signoff.entries(run), digest)]
+def names(run):
+    return [entry["name"] for entry in signoff.counted(signoff.entries(run), signoff.verification(run)["digest"])]
 
 
 def test_two_people_are_two(run):
@@ -48,15 +51,16 @@ def test_one_person_signs_once_however_the_name_is_spelled(run, again):
 ])
 def test_one_person_signs_once_by_whichever_road(run, first, second):
     signoff.give(run, note="", way="awx", **first)
-    assert signoff.has_signed(signoff.counted(signoff.entries(run), "d1"), second)
+    assert signoff.has_signed(signoff.counted(signoff.entries(run), signoff.verification(run)["digest"]), second)
     with pytest.raises(signoff.NotSignable, match="already"):
         signoff.give(run, note="", way="reply", **second)
 
 
 def test_two_lines_of_one_person_that_crossed_count_once(run):
-    for entry in ({"name": "Anna", "digest": "d1"}, {"name": "anna", "account": "av", "digest": "d1"}, {"name": "Piet", "digest": "d1", "address": 7}):
+    digest = signoff.verification(run)["digest"]
+    for entry in ({"name": "Anna"}, {"name": "anna", "account": "av"}, {"name": "Piet", "address": 7}):
         with open(run.path("signoffs.jsonl"), "a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
+            stream.write(json.dumps({**entry, "digest": digest}) + "\n")
     assert names(run) == ["Anna", "Piet"]
 
 
@@ -68,10 +72,28 @@ def test_a_failed_verification_cannot_be_signed(run):
 
 def test_a_sign_off_counts_only_for_what_was_verified_then(run):
     signoff.give(run, "Anna", "", "command")
-    verified(run, digest="d2")
-    assert names(run, "d2") == []
+    assert verified(run, check="outbound") == signoff.verification(run)["digest"]
+    assert names(run) == []
     signoff.give(run, "Anna", "", "command")
-    assert names(run, "d2") == ["Anna"] and len(signoff.entries(run)) == 2
+    assert names(run) == ["Anna"] and len(signoff.entries(run)) == 2
+
+
+@pytest.mark.parametrize("change", [
+    {"passed": True}, {"run_id": "r2"}, {"checks": []}, {"digest": "0" * 64}, {"digest": None},
+    {"checks": [{"id": "inbound", "kind": "journey", "host": "", "state": "passed", "text": "other"}]},
+])
+def test_a_verification_that_was_changed_since_it_was_written_cannot_be_signed(run, change):
+    verified(run, passed=False)
+    run.write("verification.json", {**run.read("verification.json"), **change})
+    with pytest.raises(signoff.NotSignable, match="was changed since"):
+        signoff.give(run, "Anna", "", "command")
+    assert signoff.entries(run) == []
+
+
+def test_what_nobody_signs_may_stand_beside_it(run):
+    run.write("verification.json", {**run.read("verification.json"), "language": "nl"})
+    signoff.give(run, "Anna", "", "command")
+    assert names(run) == ["Anna"]
 
 
 @pytest.mark.parametrize("name", ["", "   ", "\x1b\x07"])
