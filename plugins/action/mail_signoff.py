@@ -5,7 +5,6 @@ import os
 import time
 
 from ansible.errors import AnsibleActionFail
-from ansible.plugins.action import ActionBase
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import estate
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
@@ -13,33 +12,32 @@ from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 from ansible_collections.mailops.outage.plugins.module_utils.verification import approvals, letter, signoff
 from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import BadRequest
 from ansible_collections.mailops.outage.plugins.module_utils.wire.transport import Stopped
+from ansible_collections.mailops.outage.plugins.plugin_utils.mail_action import MailAction
 
 _REQUESTS = "signoff_requests.json"
 
 
-class ActionModule(ActionBase):
+class ActionModule(MailAction):
     """Controller only: speaks to the mail service as the probe account does, and changes nothing in its mailbox."""
 
     _requires_connection = False
-    _supports_check_mode = True
+    ARGUMENTS = {
+        "run_dir": {"type": "path", "required": True},
+        "name": {"type": "str", "default": ""},
+        "note": {"type": "str", "default": ""},
+        "way": {"type": "str", "default": "command", "choices": ["command", "awx"]},
+        "workflow_job": {"type": "str", "default": ""},
+        "ask": {"type": "list", "elements": "dict", "default": [],
+                "options": {"name": {"type": "str", "required": True}, "address": {"type": "str", "required": True}}},
+        "expires": {"type": "float", "default": 86400.0},
+        "probe_accounts": {"type": "list", "elements": "dict", "default": [], "no_log": True},
+        "submission_host": {"type": "str", "default": ""},
+        "imap_host": {"type": "str", "default": ""},
+        "ca_file": {"type": "path"},
+        "required": {"type": "int", "default": 2},
+    }
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
-        _validation, args = self.validate_argument_spec({
-            "run_dir": {"type": "path", "required": True},
-            "name": {"type": "str", "default": ""},
-            "note": {"type": "str", "default": ""},
-            "way": {"type": "str", "default": "command", "choices": ["command", "awx"]},
-            "workflow_job": {"type": "str", "default": ""},
-            "ask": {"type": "list", "elements": "dict", "default": [],
-                    "options": {"name": {"type": "str", "required": True}, "address": {"type": "str", "required": True}}},
-            "expires": {"type": "float", "default": 86400.0},
-            "probe_accounts": {"type": "list", "elements": "dict", "default": [], "no_log": True},
-            "submission_host": {"type": "str", "default": ""},
-            "imap_host": {"type": "str", "default": ""},
-            "ca_file": {"type": "path"},
-            "required": {"type": "int", "default": 2},
-        })
+    def act(self, args):
         run = Run(args["run_dir"])
         asked, refused = [], []
         try:
@@ -52,7 +50,7 @@ class ActionModule(ActionBase):
                 if args["workflow_job"]:
                     refused = self._approved(run, verified, args["workflow_job"])
                 if args["ask"] and verified["passed"]:
-                    asked, unasked = self._ask(run, verified, args)
+                    asked, unasked = self._put(run, verified, args)
                     refused += unasked
                 elif not args["ask"]:
                     refused += self._collect(run, digest, args)
@@ -63,9 +61,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"The sign-off could not be kept in {run.dir}: {problem}") from None
         signed = signoff.counted(entries, digest)
         missing = max(0, args["required"] - len(signed))
-        result.update(changed=len(entries) > before or bool(asked), asked=asked, refused=refused, signoffs=signed, required=args["required"],
-                      missing=missing, enough=not missing)
-        return result
+        return {"changed": len(entries) > before or bool(asked), "asked": asked, "refused": refused, "signoffs": signed, "required": args["required"], "missing": missing,
+                "enough": not missing}
 
     def _target(self, run, protocol, args):
         """The first probe account's server for this protocol, as the run's observations know it: (address of the account, target)."""
@@ -78,7 +75,7 @@ class ActionModule(ActionBase):
             raise signoff.NotSignable(f"Answers by mail need an account in mail_probe_accounts whose {protocol} service answers")
         return accounts[0]["address"], {key: value for key, value in target.items() if key != "host"}
 
-    def _ask(self, run, verified, args):
+    def _put(self, run, verified, args):
         """Send the question to each verifier; it is kept before it is sent, beside those that were asked before. (asked addresses, what did not go out)"""
         sender, target = self._target(run, "submission", args)
         asked, refused = [], []
