@@ -23,7 +23,7 @@ class ActionModule(MailAction):
             made, entries = run.read("plan.json"), journal.entries(run.dir)
         known = journal.outcomes(entries)
         repaired = {(entry["host"], entry["cause"]) for entry in known if entry["outcome"] == "repaired"}
-        left = [name for name in dict.fromkeys((step["host"], step["cause"]) for step in made["steps"]) if name not in repaired]
+        left = journal.left(entries, [(step["host"], step["cause"]) for step in made["steps"]])
         lines = [f"{entry['host']}: {entry['cause']}: {entry['role']}: {entry['outcome'].replace('_', ' ')} ({entry['because']})" for entry in known]
         lines += [f"{host}: {cause}: not repaired; a person must look" for host, cause in left]
         summary = "\n".join(clean(line) for line in lines)

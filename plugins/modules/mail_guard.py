@@ -257,8 +257,10 @@ def act(params, check_mode):
         rollback.close(folder, manifest, "confirmed")
         rollback.disarm(manifest["id"])
         checkpoint.drop_old()
+        result["state"] = "confirmed"
     else:
         result.update(rollback.roll_back(folder, params["because"], outcome="interrupted" if params["interrupted"] else "rolled_back"))
+        result["state"] = "not_put_back" if result["left"] else "rolled_back"
     return result
 
 
@@ -267,7 +269,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "action": {"type": "str", "required": True, "choices": ["status", "begin", "note", "confirm", "roll_back", "release"]},
-            "step": {"type": "str"}, "owner": {"type": "str"}, "remedy": text, "cause": text, "because": text,
+            "step": {"type": "str"}, "journal": text, "owner": {"type": "str"}, "remedy": text, "cause": text, "because": text,
             "lock_seconds": {"type": "int", "default": 1800}, "rollback_after": {"type": "int", "default": 600},
             "per_hour": {"type": "int", "default": 1}, "per_day": {"type": "int", "default": 3},
             "expect": {"type": "list", "elements": "dict", "default": [],

@@ -66,6 +66,14 @@ def outcomes(known: list) -> list:
             for entry in known if entry["event"] in OUTCOMES]
 
 
+def left(known: list, planned: list) -> list:
+    """[(host, cause)] that are not repaired: of those ``planned``, in their order, and of what the last look after a step still found."""
+    repaired = {(entry["host"], entry["cause"]) for entry in outcomes(known) if entry["outcome"] == "repaired"}
+    last = next((entry for entry in reversed(known) if entry["event"] == "judged"), {})
+    found = [(host, cause) for cause, host in last.get("found") or []]
+    return [place for place in dict.fromkeys(planned) if place not in repaired] + [place for place in found if place not in planned]
+
+
 def _read(path: str, text: bytes) -> list:
     found, before = [], _NONE
     for number, line in enumerate(text.splitlines(), 1):

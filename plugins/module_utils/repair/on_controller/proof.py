@@ -140,6 +140,11 @@ def roots(diagnosis: dict, host: str | None = None) -> set:
             if cause["root_by_facts"] and not cause["id"].startswith("none.") and host in (None, cause["host"])}
 
 
+def left(seen: Seen) -> set:
+    """{(cause, host)} that this look leaves to be repaired; mail that waits is on its way."""
+    return {place for place in roots(seen.diagnosis) if place[0] not in _DRAINS}
+
+
 def judge(step: dict, before: Seen, after: Seen, by_person: bool = False, contained: bool = False) -> tuple:
     """``(helped, sentence)``. ``by_person``: somebody approved the step. ``contained``: temporary settings of our own are in force, and are no cause.
 
@@ -163,9 +168,9 @@ def judge(step: dict, before: Seen, after: Seen, by_person: bool = False, contai
     still = [look for look in failed if not after.looks.get(look)]
     passing = {(cause, host) for cause, host in roots(after.diagnosis)
                if cause in _DRAINS or (contained and (cause, host) == ("config.deferred_by_setting", step["host"]))}
-    left = roots(after.diagnosis) - passing
-    others = sorted(cause for cause, _host in left & roots(before.diagnosis) - {place})
-    if place in left and (still or not works):
+    open_ones = roots(after.diagnosis) - passing
+    others = sorted(cause for cause, _host in open_ones & roots(before.diagnosis) - {place})
+    if place in open_ones and (still or not works):
         return False, f"{step['cause']} still holds on {step['host']}"
     if works:
         return True, f"works again: {_named(works)}" + (f"; still to be repaired: {', '.join(others)}" if others else f"; still failing: {_named(still)}" if still else "")
@@ -212,4 +217,4 @@ def stop_us(guards: list, seen: Seen, host: str) -> bool:
 def works_alone(seen: Seen, host: str) -> bool:
     """Whether what was tried says that mail works, as far as this host has to do with it: for a repair that nobody saw the end of."""
     mine = {look: well for look, well in seen.looks.items() if look.host in (host, "")}
-    return bool(mine) and all(mine.values()) and not {cause for cause, _host in roots(seen.diagnosis, host) if cause not in _DRAINS}
+    return bool(mine) and all(mine.values()) and host not in {where for _cause, where in left(seen)}

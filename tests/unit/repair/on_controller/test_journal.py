@@ -52,3 +52,14 @@ def test_it_is_for_its_owner_only_and_holds_no_secret(tmp_path):
     path = tmp_path / journal.FILE
     assert path.stat().st_mode & 0o777 == 0o600
     assert "hunter2" not in path.read_text() and json.loads(path.read_text())["options"]["user"] == "anna"
+
+
+def entry(event, host="mail", cause="config.x", **more):
+    return {"event": event, "host": host, "cause": cause, "step": "a", "role": "r", **more}
+
+
+def test_what_is_left_is_what_was_planned_and_not_repaired_and_what_the_last_look_still_found():
+    planned = [("mail", "config.x"), ("mail", "tls.y"), ("mail", "config.x")]
+    known = [entry("judged", found=[["config.x", "mail"]]), entry("rolled_back"), entry("judged", found=[["auth.z", "store"], ["tls.y", "mail"]]), entry("repaired")]
+    assert journal.left(known, planned) == [("mail", "tls.y"), ("store", "auth.z")]
+    assert journal.left([], planned[:1]) == planned[:1] and journal.left([entry("repaired")], planned[:1]) == []
