@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_controller import gate, journal, plan, proof
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_controller.proof import Look, Seen
@@ -208,3 +210,15 @@ def test_only_open_checkpoints_of_a_dead_process_are_picked_up():
     state = {"checkpoints": [dead, {"owner": "mine", "step": "s2", "state": "open"}, dict(dead, state="not_put_back")], "lock": {"owner": "dead"}}
     assert gate.left_open(state, lambda owner: owner == "dead") == ([dead], "dead")
     assert gate.left_open({"checkpoints": None, "lock": None}, lambda owner: True) == ([], "")
+
+
+ANY_LOOKS = st.dictionaries(st.sampled_from([SMTP, IMAPS, LOGIN, CANARY, SERVICE, RELAY]), st.booleans())
+
+
+@given(ANY_LOOKS, ANY_LOOKS, st.booleans())
+def test_whatever_was_seen_a_repair_without_a_second_cause_stays_only_when_something_failed_and_works_and_nothing_got_worse(before, after, still):
+    helped, because = judged(seen(CAUSE, looks=before), seen(*([CAUSE] if still else []), looks=after))
+    assert because
+    if helped:
+        assert any(not well and after.get(look) for look, well in before.items())
+        assert all(after.get(look, look.kind not in ("port", "login")) for look, well in before.items() if well)
