@@ -89,8 +89,9 @@ class ActionModule(MailAction):
         self._probe(refused, args, estate, "third")
         estate["now"] = time.time()
         run.write("estate.json", estate)
-        return dict(changed=False, domains=domains, probes=len(estate["probes"]), failing=sorted(item["id"] for item in estate["probes"] if not item["ok"]),
-                    dns_problems=sorted(item["id"] for item in estate["dns"].get("problems") or []))
+        return {"changed": False, "domains": domains, "probes": len(estate["probes"]),
+                "failing": sorted(item["id"] for item in estate["probes"] if not item["ok"]),
+                "dns_problems": sorted(item["id"] for item in estate["dns"].get("problems") or [])}
 
     def _lost_domains(self, observations, args):
         """Domains that DNS says are ours although no host accepts their mail any more."""

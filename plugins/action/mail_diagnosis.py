@@ -47,6 +47,6 @@ class ActionModule(MailAction):
         elif "mailops.outage.summary" not in C.CALLBACKS_ENABLED:
             display.display(summary)
         first = found["causes"][0]
-        return dict(changed=False, verdict=found["verdict"], severity=found["severity"], scope=found["scope"]["kind"], impact=found["impact"]["class"],
-                    root_cause=first["id"], host=first["host"], confidence=first["confidence"],
-                    report=run.path("report.md"), diagnosis=run.path("diagnosis.json"), summary=summary)
+        return {"changed": False, "verdict": found["verdict"], "severity": found["severity"], "scope": found["scope"]["kind"],
+                "impact": found["impact"]["class"], "root_cause": first["id"], "host": first["host"], "confidence": first["confidence"],
+                "report": run.path("report.md"), "diagnosis": run.path("diagnosis.json"), "summary": summary}

@@ -54,5 +54,5 @@ class ActionModule(MailAction):
             raise AnsibleActionFail(f"The catalogue cannot be used: {problem}") from None
         except OSError as problem:
             raise AnsibleActionFail(f"The reports cannot be written: {problem}. Set report_dir to a folder that you may write.") from None
-        return dict(changed=False, run_id=run_id, dir=run.dir, since=since, until=until,
-                    causes_known=len(known), signatures_known=len(known.signatures))
+        return {"changed": False, "run_id": run_id, "dir": run.dir, "since": since, "until": until, "causes_known": len(known),
+                "signatures_known": len(known.signatures)}

@@ -37,9 +37,7 @@ class ActionModule(MailAction):
         summary = "\n".join(judge.lines(found))
         if args["show"]:
             self.say(summary)
-        return dict(
-            changed=False, passed=found["passed"], summary=summary, digest=found["digest"], before=found["before"] or "",
-            failing=[check["id"] for check in found["checks"] if check["state"] == judge.FAILED],
-            not_tested=[check["id"] for check in found["checks"] if check["state"] == judge.NOT_TESTED],
-            verification=os.path.abspath(run.path("verification.json")),
-        )
+        return {"changed": False, "passed": found["passed"], "summary": summary, "digest": found["digest"], "before": found["before"] or "",
+                "failing": [check["id"] for check in found["checks"] if check["state"] == judge.FAILED],
+                "not_tested": [check["id"] for check in found["checks"] if check["state"] == judge.NOT_TESTED],
+                "verification": os.path.abspath(run.path("verification.json"))}

@@ -12,7 +12,8 @@ def words(text):
 
 def a_cause(name, rank, **more):
     return dict({
-        "id": name, "host": "mx1", "rank": rank, "confidence": 0.95, "by_facts": 0.95, "root": rank == 1, "root_by_facts": rank == 1, "explains": [], "since": None, "title": words(f"The title of {name}"),
+        "id": name, "host": "mx1", "rank": rank, "confidence": 0.95, "by_facts": 0.95, "root": rank == 1, "root_by_facts": rank == 1,
+        "explains": [], "since": None, "title": words(f"The title of {name}"),
         "explanation": words("Nothing accepts mail."), "users": words("Mail is late."), "never": None, "look_next": None, "evidence": [], "remedies": [],
     }, **more)
 

@@ -183,7 +183,7 @@ def test_an_interrupted_repair_stays_only_when_all_that_was_tried_works():
     ({}, ["ssl_min_protocol"], False), ({CANARY: "arrival not_arrived"}, [], False),
 ])
 def test_only_a_guard_that_shows_in_a_failure_of_our_own_may_come_back(said, guards, stops):
-    looked = Seen(DOWN.diagnosis, {look: False for look in said}, said)
+    looked = Seen(DOWN.diagnosis, dict.fromkeys(said, False), said)
     assert proof.stop_us(guards, looked, "mail") is stops
 
 
@@ -193,7 +193,8 @@ def probe(port, ok, look="first", **more):
 
 def test_each_thing_that_was_tried_is_a_look_of_its_own_and_the_later_try_counts():
     observed = [{"host": "mail", "facts": {"services": {"units": [{"unit": "postfix.service", "expected": True, "running": False}, {"unit": "x", "expected": None}]},
-                                           "companions": {"endpoints": [{"role": "milter", "address": "a", "connect": "refused"}, {"role": "sasl", "address": "b", "connect": None}]}}}]
+                                           "companions": {"endpoints": [
+                                               {"role": "milter", "address": "a", "connect": "refused"}, {"role": "sasl", "address": "b", "connect": None}]}}}]
     probes = [probe(25, False), probe(25, True, "second", capabilities=["SIZE 20000"], envelope=[
         {"kind": "recipient", "recipient": "a@x", "accepted": False, "answer": "550"}, {"kind": "relay", "recipient": "b@y", "accepted": True}]),
         probe(587, True, login="anna"), probe(587, False, "second", login="bob"), probe(25, False, "vantage"), probe(110, False)]

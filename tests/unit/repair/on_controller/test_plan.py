@@ -18,7 +18,8 @@ def remedy(role="restart_service", class_="disruptive", options=None, missing=""
 
 
 def cause(name="service.mta_stopped", host="mail", rank=1, confidence=0.9, root=True, remedies=None, by_facts=None):
-    return {"id": name, "host": host, "rank": rank, "confidence": confidence, "root": root, "root_by_facts": root if by_facts is None else by_facts, "title": words(name), "evidence": [], "never": None,
+    return {"id": name, "host": host, "rank": rank, "confidence": confidence, "root": root,
+            "root_by_facts": root if by_facts is None else by_facts, "title": words(name), "evidence": [], "never": None,
             "remedies": [remedy()] if remedies is None else remedies}
 
 
