@@ -14,6 +14,8 @@ author: mailops.outage contributors (@mailops)
 extends_documentation_fragment:
   - mailops.outage.attributes.run
   - mailops.outage.attributes.estate
+requirements:
+  - authres >= 1.2 on the controller, for answers by mail that came in without login
 options:
   name:
     description: Who signs, the whole name. Nobody does when it is empty.

@@ -106,19 +106,24 @@ def test_several_people_sign_and_one_is_not_enough(play, single, tmp_path):
     assert ended.rc == 0 and "2 of 2 have signed: Anna, piet" in ended.out
 
 
-def question(inventory, user):
-    """The Message-ID and the text of the question that this person was asked, read by IMAP as their mail program reads it."""
+def newest(inventory, user, subject):
+    """The newest message of this subject, read by IMAP as a mail program reads it."""
     with imaplib.IMAP4_SSL(address_of(inventory), ssl_context=trust()) as session:
         session.login(user, f"lab-{user}")
         session.select("INBOX", readonly=True)
         for _try in range(100):
             session.noop()
-            found = session.search(None, "SUBJECT", '"Please answer"')[1][0].split()
+            found = session.search(None, "SUBJECT", f'"{subject}"')[1][0].split()
             if found:
-                message = email.message_from_bytes(session.fetch(found[-1], "(BODY.PEEK[])")[1][0][1], policy=email.policy.default)
-                return message["Message-ID"], message.get_content()
+                return session.fetch(found[-1], "(BODY.PEEK[])")[1][0][1]
             time.sleep(0.1)
-    raise AssertionError(f"{user} was not asked")
+    raise AssertionError(f"{user} has no such message")
+
+
+def question(inventory, user):
+    """The Message-ID and the text of the question that this person was asked."""
+    message = email.message_from_bytes(newest(inventory, user, "Please answer"), policy=email.policy.default)
+    return message["Message-ID"], message.get_content()
 
 
 def address_of(inventory):
@@ -138,12 +143,12 @@ def reply(sender, asked):
     return (REPLY.format(sender=sender, asked=number, date=email.utils.formatdate()) + quoted).replace("\n", "\r\n").encode()
 
 
-def answer(inventory, user, sender, asked):
+def answer(inventory, user, sender, asked, recipient="probe@single.test"):
     """By submission, with login, as a mail program sends it."""
     with smtplib.SMTP(address_of(inventory), 587, timeout=10) as session:
         session.starttls(context=trust())
         session.login(user, f"lab-{user}")
-        session.sendmail(sender, ["probe@single.test"], reply(sender, asked))
+        session.sendmail(sender, [recipient], reply(sender, asked))
 
 
 def forge(inventory, sender, asked, above=b"", name="evil.test"):
@@ -211,3 +216,25 @@ def test_answers_to_the_verification_mail_are_sign_offs_and_forged_ones_are_not(
     mail.change("systemctl stop dovecot")
     played = play(single, "-e", "signoff_name=Joris", playbook="playbooks/signoff.yml")
     assert played.rc == 0 and "3 of 2 have signed: Alice, Bob, Joris." in played.out and "could not be read" in played.out
+
+
+# The key by hand: OpenDKIM's own resolver knows that there is no domain `test` (RFC 6761).
+VERIFY = """sed -i 's/^Mode s$/Mode sv/' /etc/opendkim.conf
+echo "lab1._domainkey.single.test v=DKIM1; k=rsa; p=$(openssl rsa -in /etc/dkimkeys/lab1.private -pubout -outform der | base64 -w0)" > /etc/dkimkeys/public
+echo 'TestPublicKeys /etc/dkimkeys/public' >> /etc/opendkim.conf
+systemctl restart opendkim"""
+
+
+def test_an_answer_from_outside_counts_when_our_own_server_found_its_signature_good(play, single, mail):
+    assert verification(play(single, "-e", TWO, playbook="playbooks/verify.yml"))["passed"]
+    asked = question(single, "bob")
+    # A letter of bob that our own signature covers, as somebody who holds it sends it in from outside: from its signature on.
+    answer(single, "bob", "bob@single.test", asked, recipient="bob@single.test")
+    raw = newest(single, "bob", "Re: Please answer")
+    raw = raw[raw.index(b"DKIM-Signature:"):]
+    mail.change(VERIFY)
+    for number, (sent, said) in enumerate([(raw.replace(b"werkt weer", b"werkt niet"), "fails the authentication"), (raw, "1 of 2 have signed: Bob.")], 1):
+        with smtplib.SMTP(address_of(single), 25, timeout=10) as session:
+            session.sendmail("bounces@outside.test", ["probe@single.test"], sent)
+        mail.change(ARRIVED.format(number))
+        assert said in play(single, playbook="playbooks/signoff.yml").out

@@ -102,7 +102,7 @@ def _results(value: str, own: set, authres) -> list:
         return []
     try:
         header = authres.AuthenticationResultsHeader.parse_value(value)
-    except (authres.AuthResError, RecursionError):
+    except authres.AuthResError:
         return []
     return header.results if header.authserv_id in own else []
 

@@ -30,6 +30,11 @@ def test_a_hosts_own_names_are_no_mail_domains():
     assert estate.domains([host(domains=["a.example", "mx.a.example", "localhost", "localhost.a.example", "[192.0.2.1]", "192.0.2.1"])]) == ["a.example"]
 
 
+def test_a_host_is_known_by_each_name_that_its_software_gives_itself():
+    names = estate.own_names([host(system={"fqdn": "a.b.example"}, exim={"settings": {"primary_hostname": "exim.a.example"}}), host("store", exim={})])
+    assert names == ["192.0.2.1", "a.b.example", "exim.a.example", "mx", "mx.a.example", "store", "store.a.example"]
+
+
 def test_a_lost_domain_is_a_candidate_by_the_hosts_own_name():
     assert estate.candidates([host(domains=["localhost"])]) == ["a.example"]
     assert estate.candidates([host()]) == []

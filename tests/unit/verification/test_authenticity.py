@@ -1,6 +1,8 @@
 """Whose word about a sender is believed: our own servers', by the place of their fields, and only when they say that all is well."""
 from __future__ import annotations
 
+import sys
+
 import pytest
 from ansible_collections.mailops.outage.plugins.module_utils.verification.authenticity import doubt
 from hypothesis import given
@@ -141,6 +143,12 @@ def test_a_failure_is_called_one_and_silence_says_what_to_set():
     assert "fails the authentication" in doubt(fields("ar mx.own.test; dmarc=fail", BORDER), ANNA, OWN)
     because = doubt(fields(BORDER), ANNA, OWN)
     assert "ESMTPSA" in because and "Authentication-Results" in because and "signoff_name" in because
+
+
+def test_without_the_library_a_login_still_vouches_and_anything_else_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "authres", None)
+    assert vouched(LMTP, LOGIN)
+    assert "pip install authres" in doubt(fields(PASS, BORDER), ANNA, OWN)
 
 
 WORDS = st.lists(st.sampled_from([*"();=\"\\@.", " ", "mx.own.test", "x.test", "by", "from", "with", "ESMTPSA", "dmarc=pass", "header.from=x.test", "dkim=pass",
