@@ -35,7 +35,8 @@ systemctl restart postfix@- dovecot
 """
 # What guards this host: settings, files, owners and modes, whoever runs meanwhile.
 GUARDS = "(find /etc -xdev -type f ! -path '*/mailops*' ! -name '*.db' ! -name mtab -exec sha256sum {} + | sort; find /etc /home /var/spool/postfix -xdev -maxdepth 2 " \
-         "! -path '*/mailops*' ! -path '/etc/systemd/*' -printf '%p %U:%G %m\\n' | sort; postconf -n; doveconf -n; systemctl list-unit-files --no-pager --no-legend | grep -v mailops) 2>&1"
+         "! -path '*/mailops*' ! -path '/etc/systemd/*' -printf '%p %U:%G %m\\n' | sort; postconf -n; doveconf -n; " \
+         "systemctl list-unit-files --no-pager --no-legend | grep -v mailops) 2>&1"
 LEFT = "ls /etc/systemd/system | grep mailops; postconf -n | grep -E '^(soft_bounce|defer_transports) '; cat /run/mailops/lock 2>/dev/null; true"
 
 
