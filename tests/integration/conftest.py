@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from playing import OWN_LAB, ROOT, STATE, Host, Lab, Played, run, write_inventory  # the folder is no package
+from playing import OWN_LAB, ROOT, STATE, STATE_OF_HOST, Host, Lab, Played, run, write_inventory  # the folder is no package
 
 
 @pytest.fixture(scope="session")
@@ -72,3 +74,27 @@ def _play(tmp_path):
         rc, out = run("ansible-playbook", "-i", str(inventory), str(ROOT / playbook), "-e", f"report_dir={reports}", *words, environment=settings)
         return Played(rc, out, Path(reports))
     return play
+
+
+@pytest.fixture(name="known_good", scope="session")
+def _known_good(lab, single_inventory, tmp_path_factory):
+    """The known-good snapshot of the pristine host, to be laid on each new one."""
+    folder = tmp_path_factory.mktemp("known-good")
+    inventory = folder / "single.yml"
+    inventory.write_text(json.dumps(single_inventory))
+    rc, out = run("ansible-playbook", "-i", str(inventory), str(ROOT / "playbooks/snapshot.yml"), "-e", f"report_dir={folder}",
+                  environment={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")})
+    assert rc == 0, out[-2000:]
+    return subprocess.run(["podman", "exec", f"{STATE.name}-mail", "tar", "-C", "/var/lib", "-cf", "-", "mailops"], stdout=subprocess.PIPE, check=True).stdout
+
+
+@pytest.fixture(name="broken")
+def _broken(mail, known_good):
+    """``broken(script)``: the host with its snapshot and a fault on it, and the digest of how it is then."""
+    def break_it(script, snapshot=True):
+        if snapshot:
+            mail.changed = True
+            mail.lab.run("exec", "mail", "tar", "-C", "/var/lib", "-xf", "-", data=known_good)
+        mail.change(script)
+        return mail.look(STATE_OF_HOST)
+    return break_it

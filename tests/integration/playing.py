@@ -25,6 +25,10 @@ OWN_LAB = "LAB_NAME" not in os.environ
 LAB_ENVIRONMENT = dict(os.environ, **({"LAB_NAME": "test", "LAB_SUBNET": "10.89.91.0/24"} if OWN_LAB else {}))
 STATE = ROOT / "tests/lab/.state" / LAB_ENVIRONMENT["LAB_NAME"]
 SCHEMA = ROOT / "docs/schemas/diagnosis.schema.json"
+AUTO = ("-e", "respond_mode=auto", "-e", "remediate_pause=0", "-e", "verify_settle=0")
+# What a repair could change, without what changes by itself.
+STATE_OF_HOST = "(find /etc /usr/lib/postfix -xdev -type f -exec sha256sum {} + | sort; find /etc /var/spool/postfix -xdev -maxdepth 1 -printf '%p %U:%G %m\\n' | sort; "\
+                "systemctl list-unit-files --no-pager; systemctl is-active postfix@- dovecot opendkim) | grep -v mtab | sha256sum"
 # What a terminal would obey; line ends and tabs are text.
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -142,3 +146,10 @@ def roots(diagnosis: dict) -> list:
     """``[(cause, host)]`` that are called the root. The load is the test machine's own, which the lab's hosts share."""
     return [(cause["id"], cause["host"]) for cause in diagnosis["causes"]
             if cause["root"] and cause["confidence"] >= 0.5 and cause["id"] not in ("host.overload", "none.healthy")]
+
+
+def events(played: Played, name=None) -> list:
+    """The entries of the journal of the newest run, or only those with this name."""
+    path = next(path for path in sorted(played.reports.glob("*/journal.jsonl"), reverse=True))
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    return [entry for entry in found if name in (None, entry["event"])]

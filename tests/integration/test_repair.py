@@ -10,46 +10,7 @@ import time
 
 import pytest
 import yaml
-from playing import BIN, ROOT, run
-
-AUTO = ("-e", "respond_mode=auto", "-e", "remediate_pause=0", "-e", "verify_settle=0")
-# What a repair could change, without what changes by itself.
-STATE_OF_HOST = "(find /etc /usr/lib/postfix -xdev -type f -exec sha256sum {} + | sort; find /etc /var/spool/postfix -xdev -maxdepth 1 -printf '%p %U:%G %m\\n' | sort; "\
-                "systemctl list-unit-files --no-pager; systemctl is-active postfix@- dovecot opendkim) | grep -v mtab | sha256sum"
-
-
-@pytest.fixture(name="known_good", scope="module")
-def _known_good(lab, single_inventory, tmp_path_factory):
-    """The known-good snapshot of the pristine host, to be laid on each new one."""
-    folder = tmp_path_factory.mktemp("known-good")
-    inventory = folder / "single.yml"
-    inventory.write_text(json.dumps(single_inventory))
-    rc, out = run("ansible-playbook", "-i", str(inventory), str(ROOT / "playbooks/snapshot.yml"), "-e", f"report_dir={folder}",
-                  environment={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")})
-    assert rc == 0, out[-2000:]
-    kept = folder / "kept.tar"
-    with kept.open("wb") as stream:
-        subprocess.run(["podman", "exec", f"{os.environ.get('LAB_NAME', 'test')}-mail", "tar", "-C", "/var/lib", "-cf", "-", "mailops"], stdout=stream, check=True)
-    return kept.read_bytes()
-
-
-@pytest.fixture(name="broken")
-def _broken(mail, known_good):
-    """``broken(script)``: the host with its snapshot and a fault on it, and the digest of how it is then."""
-    def break_it(script, snapshot=True):
-        if snapshot:
-            mail.changed = True
-            mail.lab.run("exec", "mail", "tar", "-C", "/var/lib", "-xf", "-", data=known_good)
-        mail.change(script)
-        return mail.look(STATE_OF_HOST)
-    return break_it
-
-
-def events(played, name=None):
-    path = next(path for path in sorted(played.reports.glob("*/journal.jsonl"), reverse=True))
-    found = [json.loads(line) for line in path.read_text().splitlines()]
-    return [entry for entry in found if name in (None, entry["event"])]
-
+from playing import AUTO, BIN, ROOT, STATE_OF_HOST, events, run
 
 STOP = "systemctl stop postfix@-"
 RELAY = "postconf -e 'relayhost=[127.0.0.2]:2525' && postfix reload && printf 'Subject: x\\n\\nx\\n' | sendmail -f alice@single.test friend@outside.test && sleep 2"
