@@ -49,6 +49,7 @@ PLAIN = base64.b64encode(b"\0anna\0hunter2-secret").decode()
     ("smtp_sasl_password_maps = static:anna:two words, hash:/etc/postfix/sasl_passwd", "words"), ("  -o ldapdb_bind_pw=hunter2", "hunter2"),
     ("password_query = SELECT 'hunter2' AS password FROM users WHERE userid = '%u'", "hunter2"), ("query = SELECT x FROM y", None),
     ("reject_rbl_client abcdefghijklmnopqrstuvwxyz.zen.dq.spamhaus.net", "abcdefghijkl"),
+    ("fatal: /etc/postfix/main.cf, line 41: missing '=' after attribute name: \"own_bind_pw hunter2 x\"", "hunter2"), ("own_bind_pw hunter2", "hunter2"),
     ("*=static; privkey = \"abcdef\";", "abcdef"), ('ssl_key = "MIIEabc"', "MIIE"), ("-o x=static:u:p,w", "p,w"),
 ])
 def test_a_secret_is_hidden_by_its_form(line, gone):
@@ -78,7 +79,8 @@ def test_a_secret_is_hidden_by_its_form(line, gone):
     "example.org  smtp:[relay.example.org]:587", "example.org lmtp:unix:private/dovecot-lmtp", "anna:x:1000:1000::/home/anna:/bin/sh", "key-exchange X25519 server-signature RSA",
     "ldap://127.0.0.1:389/dc=example??sub?(mail=anna@example.org)", "https://support.google.com/mail/?p=x", "imap://anna@example.org", "mailto:anna@example.org",
     "MAIL FROM:<anna@example.org>", "example.org: 10 of 12", "DKIM key p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A", "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",
-    "-----BEGIN PUBLIC KEY-----\nMIIE\n-----END PUBLIC KEY-----", "reject_rbl_client zen.spamhaus.org", "{md5} : {sha256}}", "a $5 bill, $1$ and $HOME",
+    "-----BEGIN PUBLIC KEY-----\nMIIE\n-----END PUBLIC KEY-----", "reject_rbl_client zen.spamhaus.org", "Password mismatch again", "passdb_default_password_scheme x",
+    "fatal: /etc/postfix/main.cf, line 41: missing '=' after attribute name: \"relayhost [x.example.test]\"", "doveadm_password {", "{md5} : {sha256}}", "a $5 bill, $1$ and $HOME",
 ])
 def test_what_is_no_secret_stays(line):
     assert mask(line) == line
@@ -121,9 +123,10 @@ def test_a_setting_is_masked_by_its_name_and_its_value(name, value, masked):
 
 
 def test_data_is_masked_by_its_keys_and_texts_and_yes_and_no_stay():
-    data = {"password": "a", "token": 7, "secret": True, "credentials": None, "deep": [{"bind_pw": ["x"], "text": "mysql://u:pw1@h/"}], "maps": {"password_maps": "hash:/x"}, "n": 1}
+    data = {"password": "a", "token": 7, "secret": True, "credentials": None, "deep": [{"bind_pw": ["x"], "text": "mysql://u:pw1@h/"}], "maps": {"password_maps": "hash:/x"}, "n": 1, "password_refused": {"count": 2}}
     assert mask_data(data) == {"password": HIDDEN, "token": HIDDEN, "secret": True, "credentials": None,
-                               "deep": [{"bind_pw": HIDDEN, "text": "mysql://u:(hidden)@h/"}], "maps": {"password_maps": "hash:/x"}, "n": 1}
+                               "deep": [{"bind_pw": [HIDDEN], "text": "mysql://u:(hidden)@h/"}], "maps": {"password_maps": "hash:/x"}, "n": 1,
+                               "password_refused": {"count": 2}}
 
 
 @pytest.mark.parametrize("path, line, masked", [
