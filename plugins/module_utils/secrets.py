@@ -42,7 +42,9 @@ _ROUTE = re.compile(r"\w*:(?:\[[^\]\s]*\](?::\w+)?|(?:unix|inet):\S*)?[,;]?")
 # In text: what a secret name holds, and what stands between it and its value.
 # Each is looked for as plain text, which is many times faster than a choice in a pattern.
 _ASSIGNED_WORDS = ("pass", "secret", "credential", "nonce", "token", "pw", "key", "authorization", "cookie", "api_header", "client_send", "_servers")
-_ASSIGNED = re.compile(r"[\w-]{0,40}(?P<quote>\\{0,4}[\"']?[\])}]{0,2})(?:[ \t]{0,20}(?P<sign>=>|=|:)[ \t]{0,20}|(?P<gap>[ \t]{1,20})(?=[^\s={:]|\{[^\s}]))", re.A)
+_ASSIGNED = re.compile(
+    r"[\w-]{0,40}(?P<quote>\\{0,4}[\"']?[\])}]{0,2})(?:[ \t]{0,20}(?P<sign>=>|=|:)[ \t]{0,20}"
+    r"|(?P<gap>[ \t]{1,20})(?=[^\s={:]|\{[^\s}]))", re.A)
 # Settings without a sign before their value, and one that lost it: Postfix then quotes the line.
 _UNSIGNED = re.compile(r"bindpw|rootpw|rootbindpw|ldapbindpassword|\w+_\w+")
 _QUOTED_LINE = re.compile(r"attribute name: \"\Z")
@@ -63,7 +65,8 @@ _KEY_BEGINS = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----
 _KEY_LINE = re.compile(r"([ \t+>|-]*)(?:[A-Za-z0-9+/]+={0,3}|(?:Proc-Type|DEK-Info|Comment|Version)[^\n]*|)[\"',;]?\r?(?:\n|\Z)", re.A)
 _KEY_ENDS = re.compile(r"[^\n]*?-----END [A-Z0-9 ]{0,40}PRIVATE KEY", re.A)
 
-_SCHEME = (r"\{(?:PLAIN|CLEARTEXT|CLEAR|CRYPT|RPA|OTP|SKEY|SM3CRYPT|[A-Z0-9-]{0,20}(?:MD[45]|SHA|CRYPT|ARGON2|PBKDF2|SCRAM|NTLM|LANMAN|HMAC)[A-Z0-9.-]{0,20})\}")
+_SCHEME = (r"\{(?:PLAIN|CLEARTEXT|CLEAR|CRYPT|RPA|OTP|SKEY|SM3CRYPT"
+           r"|[A-Z0-9-]{0,20}(?:MD[45]|SHA|CRYPT|ARGON2|PBKDF2|SCRAM|NTLM|LANMAN|HMAC)[A-Z0-9.-]{0,20})\}")
 # A line of base64 in a verbose smtpd(8): the answer to AUTH's challenge. Commands without an argument look like it.
 _MECHANISMS = r"(?:PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|SCRAM-[A-Z0-9-]+|NTLM|GSSAPI|GSS-SPNEGO|X?OAUTH\w*|EXTERNAL|ANONYMOUS|APOP|OTP|SRP|KERBEROS\w*)"
 _COMMANDS = r"(?:DATA|QUIT|RSET|NOOP|HELP|STARTTLS|EHLO|HELO|VRFY|ETRN)"
@@ -96,9 +99,10 @@ _FORMS = tuple((words, re.compile(pattern, re.I | re.M | re.A), kept) for words,
     # Perl's DBI, as in amavisd.conf: ['DBI:mysql:…', 'user', 'password'].
     (("dbi:",), r"((?P<q>['\"])DBI:[^'\"\n]*(?P=q)\s*,\s*(?P<r>['\"])[^'\"\n]*(?P=r)\s*,\s*)(?:'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\")", rf"\1'{HIDDEN}'"),
     # Command lines.
-    (("--",), r"(\s--?(?:[a-z-]{0,20}passw(?:or)?d|pass|passphrase|secret|(?:[a-z-]{0,20})token|api-?key|bind-?pw)[ \t]+)(?!-)(?:\"[^\"\n]*\"|'[^'\n]*'|\S+)", rf"\1{HIDDEN}"),
+    (("--",), r"(\s--?(?:[a-z-]{0,20}passw(?:or)?d|pass|passphrase|secret|(?:[a-z-]{0,20})token|api-?key|bind-?pw)[ \t]+)"
+     r"(?!-)(?:\"[^\"\n]*\"|'[^'\n]*'|\S+)", rf"\1{HIDDEN}"),
     (("curl", "wget"), r"(\b(?:curl|wget)\b[^\n]{0,500}?\s(?:-u|--user)[ =]?[^\s:]+:)\S+", rf"\1{HIDDEN}"),
-    (("sshpass", "mysql", "ldap", "swaks", "doveadm"), r"(\b(?:sshpass|mysql\w*|ldap\w+|swaks|doveadm)\b[^\n]{0,500}?\s(?:-p|-w|-ap|--auth-password)[ \t]*)(?![\s/-])\S+",
+    (("sshpass", "mysql", "ldap", "swaks", "doveadm"), r"(\b(?:sshpass|mysql\w*|ldap\w+|swaks|doveadm)\b[^\n]{0,500}?\s(?:-p|-w|-ap)[ \t]*)(?![\s/-])\S+",
      rf"\1{HIDDEN}"),
     # The key of a customer in a name that is asked of a paid list.
     ((".dq.spamhaus.net", ".mail.abusix.zone"), r"\b[a-z0-9]{20,}(?=\.(?:\w+\.dq\.spamhaus\.net|\w+\.mail\.abusix\.zone))", HIDDEN),
@@ -150,7 +154,10 @@ def mask_setting(name: str, value: str) -> str:
 
 
 def mask_data(value):
-    """A value of JSON (nested dicts and lists) without secrets: texts by their form, settings by their keys. Numbers under a secret's key go, yes and no stay."""
+    """A value of JSON (nested dicts and lists) without secrets: texts by their form, settings by their keys.
+
+    Numbers under the key of a secret go too; yes and no stay.
+    """
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, dict):

@@ -1,5 +1,7 @@
-"""Secrets sown in every form that a mail host and an inventory know them in reach no output: not the terminal at its most talkative, not a file of a run,
-not an artifact of ansible-runner, and not the log of the host that is repaired."""
+"""Secrets sown in the forms that a mail host and an inventory know reach no output.
+
+That is the terminal at its most talkative, each file of a run, the artifacts of ansible-runner, and what modules tell the log of the host.
+"""
 from __future__ import annotations
 
 import json
@@ -11,8 +13,8 @@ from pathlib import Path
 import pytest
 from playing import BIN, ROOT, write_inventory
 
-SOWN = ("SEEDstatic01", "SEEDinline02", "SEEDbindpw03", "SEEDoverride04", "SEEDsasl05", "SEEDpassdb06", "SEEDconnect07", "SEEDdoveadm08", "SEEDurl09", "SEEDprobe10",
-        "SEEDgiven11", "SEEDnewer12", "SEEDnewer13", "SEED two words14", "words14", "SEEDnewer15", "SEEDexternal16", "lab-friend")
+SOWN = ("SEEDstatic01", "SEEDinline02", "SEEDbindpw03", "SEEDoverride04", "SEEDsasl05", "SEEDpassdb06", "SEEDconnect07", "SEEDdoveadm08", "SEEDurl09",
+        "SEEDprobe10", "SEEDgiven11", "SEEDnewer12", "SEEDnewer13", "SEED two words14", "words14", "SEEDnewer15", "SEEDexternal16", "lab-friend")
 
 SOW = r"""
 echo probe:SEEDprobe10 | chpasswd
