@@ -98,6 +98,8 @@ _FORMS = tuple((words, re.compile(pattern, re.I | re.M | re.A), kept) for words,
     (("@",), r"^([+ -]?[^\s:=]{1,255}(?::\d+)?[ \t]+[^\s:@]{1,64}@[^\s:@]{1,255}:)(?!\s)[^\n]+", rf"\1{HIDDEN}"),
     # Perl's DBI, as in amavisd.conf: ['DBI:mysql:…', 'user', 'password'].
     (("dbi:",), r"((?P<q>['\"])DBI:[^'\"\n]*(?P=q)\s*,\s*(?P<r>['\"])[^'\"\n]*(?P=r)\s*,\s*)(?:'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\")", rf"\1'{HIDDEN}'"),
+    # Exim compares what a client sent with a fixed text.
+    (("$auth",), r"(\$auth[1-3]\}\s*\{)(?!\$)[^}\n]+", rf"\1{HIDDEN}"),
     # Command lines.
     (("--",), r"(\s--?(?:[a-z-]{0,20}passw(?:or)?d|pass|passphrase|secret|(?:[a-z-]{0,20})token|api-?key|bind-?pw)[ \t]+)"
      r"(?!-)(?:\"[^\"\n]*\"|'[^'\n]*'|\S+)", rf"\1{HIDDEN}"),

@@ -57,6 +57,7 @@ PLAIN = base64.b64encode(b"\0anna\0hunter2-secret").decode()
     ("password_query = SELECT 'hunter2' AS password FROM users WHERE userid = '%u'", "hunter2"), ("query = SELECT x FROM y", None),
     ("reject_rbl_client abcdefghijklmnopqrstuvwxyz.zen.dq.spamhaus.net", "abcdefghijkl"),
     ("fatal: /etc/postfix/main.cf, line 41: missing '=' after attribute name: \"own_bind_pw hunter2 x\"", "hunter2"), ("own_bind_pw hunter2", "hunter2"),
+    ("server_condition = ${if eq{$auth3}{hunter2}{yes}{no}}", "hunter2"), ("server_secret = hunter2", "hunter2"),
     ("*=static; privkey = \"abcdef\";", "abcdef"), ('ssl_key = "MIIEabc"', "MIIE"), ("-o x=static:u:p,w", "p,w"),
 ])
 def test_a_secret_is_hidden_by_its_form(line, gone):
