@@ -28,7 +28,7 @@ _SECRET_NAME = re.compile(
 # These tell about a secret, and hold none.
 _ABOUT_ONE = re.compile(
     r"_(?:maps?|quer(?:y|ies)|files?|paths?|dir|directory|results?|\w*delimiter|expansion|schemes?|attrs?|attributes?|filter|format|urls?|uri|iterations"
-    r"|length|required|enabled|expires?|cache\w*|timeout|ttl|lifetime|policy|template|verify\w*|command|program|mechanisms?|driver|type|prompt|changed"
+    r"|length|required|enabled|expires?|cache\w*|timeout|ttl|lifetime|policy|template|verify\w*|command|program|mechanisms?|driver|type|prompt|changed|mismatch"
     r"|names?|user(?:name)?|lookups?|domains?|hosts?)$|^no_?pass|^auth_(?:verbose|debug)_passwords$|^sasl_passwd$|public_?key")
 # Of these the value is often only the name of a file.
 _KEY_NAME = re.compile(r"key$")
@@ -42,12 +42,19 @@ _ROUTE = re.compile(r"\w*:(?:\[[^\]\s]*\](?::\w+)?|(?:unix|inet):\S*)?[,;]?")
 # In text: what a secret name holds, and what stands between it and its value.
 # Each is looked for as plain text, which is many times faster than a choice in a pattern.
 _ASSIGNED_WORDS = ("pass", "secret", "credential", "nonce", "token", "pw", "key", "authorization", "cookie", "api_header", "client_send", "_servers")
-_ASSIGNED = re.compile(r"[\w-]{0,40}(?P<quote>\\{0,4}[\"']?[\])}]{0,2})[ \t]{0,20}(?P<sign>=>|=|:)(?P<space>[ \t]{0,20})", re.A)
+_ASSIGNED = re.compile(
+    r"[\w-]{0,40}(?P<quote>\\{0,4}[\"']?[\])}]{0,2})(?:[ \t]{0,20}(?P<sign>=>|=|:)[ \t]{0,20}"
+    r"|(?P<gap>[ \t]{1,20})(?=[^\s={:]|\{[^\s}]))", re.A)
+# Settings without a sign before their value, and one that lost it: Postfix then quotes the line.
+_UNSIGNED = re.compile(r"bindpw|rootpw|rootbindpw|ldapbindpassword|\w+_\w+")
+_QUOTED_LINE = re.compile(r"attribute name: \"\Z")
 _NAME_BEFORE = re.compile(r"[\w.-]*\Z", re.A)
 # What may stand before a name that begins a line of configuration: marks of a diff or a list, sigils, Exim's hide, an opened block.
 _LINE_BEFORE = re.compile(r"(?:^|\{)[ \t+-]*(?:(?:hide|set|export|my|our)[ \t]+)*[\"'$@%]?\Z", re.A | re.M)
 _QUOTED = re.compile(r"(?P<open>\\{1,4}[\"']|[\"'])")
 _BARE = re.compile(r"\S+", re.A)
+# The rest of a connect string (host=… password=… user=…).
+_CONNECT = re.compile(r"\S+(?:[ \t]+[\w.-]+=\S*)+[ \t]*$", re.A | re.M)
 _GOES_ON = re.compile(r"[ \t]*(?:[|>][+-]?|\\)?[ \t]*(?P<rest>(?:\n[ \t]+(?![^\n]*=)[^\s}][^\n]*)+)", re.A)
 # One bit is no secret, and Dovecot's passdbs have a setting 'pass = no'.
 _YES_OR_NO = re.compile(r"(?:yes|no|true|false|none|null)", re.I)
@@ -58,7 +65,8 @@ _KEY_BEGINS = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----
 _KEY_LINE = re.compile(r"([ \t+>|-]*)(?:[A-Za-z0-9+/]+={0,3}|(?:Proc-Type|DEK-Info|Comment|Version)[^\n]*|)[\"',;]?\r?(?:\n|\Z)", re.A)
 _KEY_ENDS = re.compile(r"[^\n]*?-----END [A-Z0-9 ]{0,40}PRIVATE KEY", re.A)
 
-_SCHEME = (r"\{(?:PLAIN|CLEARTEXT|CLEAR|CRYPT|RPA|OTP|SKEY|SM3CRYPT|[A-Z0-9-]{0,20}(?:MD[45]|SHA|CRYPT|ARGON2|PBKDF2|SCRAM|NTLM|LANMAN|HMAC)[A-Z0-9.-]{0,20})\}")
+_SCHEME = (r"\{(?:PLAIN|CLEARTEXT|CLEAR|CRYPT|RPA|OTP|SKEY|SM3CRYPT"
+           r"|[A-Z0-9-]{0,20}(?:MD[45]|SHA|CRYPT|ARGON2|PBKDF2|SCRAM|NTLM|LANMAN|HMAC)[A-Z0-9.-]{0,20})\}")
 # A line of base64 in a verbose smtpd(8): the answer to AUTH's challenge. Commands without an argument look like it.
 _MECHANISMS = r"(?:PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|SCRAM-[A-Z0-9-]+|NTLM|GSSAPI|GSS-SPNEGO|X?OAUTH\w*|EXTERNAL|ANONYMOUS|APOP|OTP|SRP|KERBEROS\w*)"
 _COMMANDS = r"(?:DATA|QUIT|RSET|NOOP|HELP|STARTTLS|EHLO|HELO|VRFY|ETRN)"
@@ -90,12 +98,13 @@ _FORMS = tuple((words, re.compile(pattern, re.I | re.M | re.A), kept) for words,
     (("@",), r"^([+ -]?[^\s:=]{1,255}(?::\d+)?[ \t]+[^\s:@]{1,64}@[^\s:@]{1,255}:)(?!\s)[^\n]+", rf"\1{HIDDEN}"),
     # Perl's DBI, as in amavisd.conf: ['DBI:mysql:…', 'user', 'password'].
     (("dbi:",), r"((?P<q>['\"])DBI:[^'\"\n]*(?P=q)\s*,\s*(?P<r>['\"])[^'\"\n]*(?P=r)\s*,\s*)(?:'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\")", rf"\1'{HIDDEN}'"),
-    # Files whose settings have no sign between name and value.
-    (("pw", "password"), r"^([+ -]?[ \t]*(?:bindpw|rootpw|rootpwmoddn|rootbindpw|LDAPBindPassword|\w+_(?:sql|ldap)_password)[ \t]+)(?![=:])\S.*", rf"\1{HIDDEN}"),
+    # Exim compares what a client sent with a fixed text.
+    (("$auth",), r"(\$auth[1-3]\}\s*\{)(?!\$)[^}\n]+", rf"\1{HIDDEN}"),
     # Command lines.
-    (("--",), r"(\s--?(?:[a-z-]{0,20}passw(?:or)?d|pass|passphrase|secret|(?:[a-z-]{0,20})token|api-?key|bind-?pw)[ \t]+)(?!-)(?:\"[^\"\n]*\"|'[^'\n]*'|\S+)", rf"\1{HIDDEN}"),
+    (("--",), r"(\s--?(?:[a-z-]{0,20}passw(?:or)?d|pass|passphrase|secret|(?:[a-z-]{0,20})token|api-?key|bind-?pw)[ \t]+)"
+     r"(?!-)(?:\"[^\"\n]*\"|'[^'\n]*'|\S+)", rf"\1{HIDDEN}"),
     (("curl", "wget"), r"(\b(?:curl|wget)\b[^\n]{0,500}?\s(?:-u|--user)[ =]?[^\s:]+:)\S+", rf"\1{HIDDEN}"),
-    (("sshpass", "mysql", "ldap", "swaks", "doveadm"), r"(\b(?:sshpass|mysql\w*|ldap\w+|swaks|doveadm)\b[^\n]{0,500}?\s(?:-p|-w|-ap|--auth-password)[ \t]*)(?![\s/-])\S+",
+    (("sshpass", "mysql", "ldap", "swaks", "doveadm"), r"(\b(?:sshpass|mysql\w*|ldap\w+|swaks|doveadm)\b[^\n]{0,500}?\s(?:-p|-w|-ap)[ \t]*)(?![\s/-])\S+",
      rf"\1{HIDDEN}"),
     # The key of a customer in a name that is asked of a paid list.
     ((".dq.spamhaus.net", ".mail.abusix.zone"), r"\b[a-z0-9]{20,}(?=\.(?:\w+\.dq\.spamhaus\.net|\w+\.mail\.abusix\.zone))", HIDDEN),
@@ -147,7 +156,10 @@ def mask_setting(name: str, value: str) -> str:
 
 
 def mask_data(value):
-    """A value of JSON (nested dicts and lists) without secrets: texts by their form, settings by their keys. Numbers under a secret's key go, yes and no stay."""
+    """A value of JSON (nested dicts and lists) without secrets: texts by their form, settings by their keys.
+
+    Numbers under the key of a secret go too; yes and no stay.
+    """
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, dict):
@@ -233,12 +245,12 @@ def passwords_in_tables(text: str) -> list:
 
 
 def _under(name, item):
-    """What stands under a key of JSON."""
+    """What stands under a key of JSON. A list has its key's name; in a dict each key has its own, for ``password_mismatch`` may be a table about it."""
     if isinstance(item, str):
         return mask_setting(str(name), item)
-    if is_secret_name(name) and not isinstance(item, bool) and item:
-        return HIDDEN
-    return mask_data(item)
+    if not is_secret_name(name) or isinstance(item, (bool, dict)) or not item:
+        return mask_data(item)
+    return [_under(name, entry) for entry in item] if isinstance(item, (list, tuple)) else HIDDEN
 
 
 def _literal(match) -> str:
@@ -247,13 +259,13 @@ def _literal(match) -> str:
 
 
 def _masked(text: str, name: str | None = None) -> tuple:
-    """``(text without secrets, how many were hidden)``; ``name`` is that of the setting where the text is its value, and not lines."""
+    """``(text without secrets, how many were hidden)``; ``name`` is that of the setting where the text is its value."""
     lower = _lower(text)
     count = 0
     if "private key" in lower:
         text, count = _keys(text)
         lower = lower if not count else _lower(text)
-    text, more = _assignments(text, lower, name is None)
+    text, more = _assignments(text, lower)
     count += more
     if "static:" in lower or "inline:" in lower:
         text, more = _tables(text, name)
@@ -283,8 +295,8 @@ def _found(text: str, words) -> list:
     return sorted(found)
 
 
-def _assignments(text: str, lower: str, lines: bool) -> tuple:
-    """As ``_masked``, for ``name = value``, ``name: value`` and ``name => value``; ``lines`` tells that a name which begins a line has all of it."""
+def _assignments(text: str, lower: str) -> tuple:
+    """As ``_masked``, for ``name = value``, ``name: value`` and ``name => value``. A name that begins a line has all of it."""
     parts: list = []
     done = place = count = 0
     for start, stem_end in _found(lower, _ASSIGNED_WORDS):
@@ -296,14 +308,17 @@ def _assignments(text: str, lower: str, lines: bool) -> tuple:
         named = match.start("quote") - len(name)
         # A cut line has no beginning.
         before = ("x" if named > 100 else "") + text[max(0, named - 100):named]
-        at_start = lines and bool(_LINE_BEFORE.search(before))
+        at_start = bool(_LINE_BEFORE.search(before)) and "}" not in match.group("quote") and not (text[place - 1] == "=" and _CONNECT.match(text, place))
         if _QUERY.search(name.lower()):
             end = _line_end(text, place)
             value = _LITERAL.sub(_literal, text[place:end])
+        elif match.group("gap") and not (_UNSIGNED.fullmatch(name.lower()) and (at_start or _QUOTED_LINE.search(before))):
+            place = match.start("gap")
+            continue
         elif not _is_named(name, before, match, text, place):
             continue
         else:
-            end, value = _value(text, place, at_start)
+            end, value = _value(text, place, at_start or bool(match.group("gap")))
         held = text[place:end].strip().rstrip(",;").strip("\"'")
         if _YES_OR_NO.fullmatch(held) or (_KEY_NAME.search(name.lower()) and _A_FILE.fullmatch(held)):
             continue

@@ -24,31 +24,40 @@ PLAIN = base64.b64encode(b"\0anna\0hunter2-secret").decode()
     ("postfix/smtp: ldap_bind_pw = hunter2", "hunter2"), ("dnpass = hunter2 ", "hunter2"), ("bind_pw = hunter2 and more", "and more"),
     ('api_key: "hunter2 three"', "three"), ("password='hunter2'", "hunter2"), ("connect = host=db password='two ''quoted'' words' user=x", "words"),
     ("connect = host=db password=\"it's me\" dbname=x", "it's"), ("relay_password =\n    hunter2", "hunter2"), ("secret: |\n  hunter2\n  more", "more"),
-    ('{"user": "a", "password":"hunter2"}', "hunter2"), (r'msg: {\"token\": \"hunter2 x\"}', "hunter2"), ("$default_ldap = { bind_password => 'hunter2' }", "hunter2"),
+    ('{"user": "a", "password":"hunter2"}', "hunter2"), (r'msg: {\"token\": \"hunter2 x\"}', "hunter2"),
+    ("$default_ldap = { bind_password => 'hunter2' }", "hunter2"),
     ("@storage_sql_dsn = ( ['DBI:mysql:database=mail;host=127.0.0.1', 'user', 'hunter2'] );", "hunter2"),
     ("hide mysql_servers = localhost/mail/user/hunter2", "hunter2"), ("client_send = : anna : hunter2", "hunter2"), ("client_secret = hunter2", "hunter2"),
-    ("LDAPBindPassword hunter2", "hunter2"), ("bindpw hunter2", "hunter2"), ("bayes_sql_password  hunter2", "hunter2"), ("openssl x -passin pass:hunter2", "hunter2"),
+    ("LDAPBindPassword hunter2", "hunter2"), ("bindpw hunter2", "hunter2"), ("bayes_sql_password  hunter2", "hunter2"),
+    ("openssl x -passin pass:hunter2", "hunter2"),
     ("passdb static { password = two words }", "words"), ("  ansible_become_pass: hunter2", "hunter2"), ("- ansible_password: hunter2 # x", "hunter2"),
-    ("--auth-password hunter2", None), ("x --auth-password hunter2 -q", "hunter2"), ("mysql -umail -phunter2 mail", "hunter2"), ("curl -s -u anna:hunter2 https://x", "hunter2"),
+    ("--auth-password hunter2", None), ("x --auth-password hunter2 -q", "hunter2"), ("mysql -umail -phunter2 mail", "hunter2"),
+    ("curl -s -u anna:hunter2 https://x", "hunter2"),
     (f"postfix/smtpd[9]: < x[192.0.2.1]: AUTH PLAIN {PLAIN}", PLAIN), (f"dovecot: imap-login: Debug: A1 AUTHENTICATE XOAUTH2 {PLAIN}", PLAIN),
     (f"postfix/smtpd[9]: < x[192.0.2.1]: {PLAIN}", PLAIN), (f"auth: Debug: client in: AUTH\t1\tPLAIN\tservice=imap\tresp={PLAIN}", PLAIN),
     (f"auth: Debug: client in: CONT\t1\t{PLAIN}", PLAIN),
     ("user=anna auth=Bearer ya29.abcdef", "abcdef"), ("token ya29.a0AfH6SMB", "a0AfH6SMB"), ("got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "eyJhbGci"),
-    ("Authorization: Basic YW5uYTpodW50ZXIy", "YW5uYTp"), ("{'Authorization': 'Bearer hunter2'}", "hunter2"), ("auth_policy_server_api_header = X-Key: hunter2", "hunter2"),
+    ("Authorization: Basic YW5uYTpodW50ZXIy", "YW5uYTp"), ("{'Authorization': 'Bearer hunter2'}", "hunter2"),
+    ("auth_policy_server_api_header = X-Key: hunter2", "hunter2"),
     ("C: 3 LOGIN anna@example.org hunter2", "hunter2"), ('3 LOGIN "anna" "hunter2"', "hunter2"), ("pgsql://mail:hunter2@db/mail", "hunter2"),
     ("mysql://mail:p@ss/w@db.example.org/mail", "ss/w"), ("redis://:hunter2@cache:6379", "hunter2"), ("https://hunter2token@git.example.org/x", "hunter2"),
     ("anna:{SHA512-CRYPT}$6$salt$digest:1000", "digest"), ("hash $2y$05$abcdefghijk", "abcdefghijk"), ("anna:{PLAIN}hunter2", "hunter2"),
     ("anna:{PLAIN}two words:1000:1000::/home", "words"), ("anna:hunter2:1000:1000::/srv/anna::", "hunter2"), ("x $argon2id$v=19$m=65536$abc$def", "def"),
     ("{SSHA}AbCdEf==", "AbCdEf"), ("root:$y$j9T$salt$hash:19000:0:99999:7:::", "hash"),
-    ("[relay.example.org]:587 anna:hunter2 x", "hunter2"), ("[relay.example.org]    anna@example.org:hunter2", "hunter2"), ("sender@example.org   anna@example.org:hunter2", "hunter2"),
+    ("[relay.example.org]:587 anna:hunter2 x", "hunter2"), ("[relay.example.org]    anna@example.org:hunter2", "hunter2"),
+    ("sender@example.org   anna@example.org:hunter2", "hunter2"),
     ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "MIIE"), ("-----BEGIN PRIVATE KEY-----\nMIIE\n", "MIIE"),
     ('"key": "-----BEGIN PRIVATE KEY-----\\nMIIE\\n-----END PRIVATE KEY-----"', "MIIE"),
     ("smtp_sasl_password_maps = static:anna:hunter2", "hunter2"), ("  -o smtp_sasl_password_maps=static:anna:hunter2 -o x=y", "hunter2"),
-    ("smtp_sasl_password_maps = inline:{ { [relay.example.org]:587 = anna:hunter2 } }", "hunter2"), ("smtp_sasl_password_maps = static:{anna:two words}", "words"),
-    ("    static:anna:hunter2", "hunter2"), ("ours = static:anna:hunter2", "hunter2"), ("  -o { smtp_sasl_password_maps = inline:{ a = anna:hunter2 } }", "hunter2"),
+    ("smtp_sasl_password_maps = inline:{ { [relay.example.org]:587 = anna:hunter2 } }", "hunter2"),
+    ("smtp_sasl_password_maps = static:{anna:two words}", "words"),
+    ("    static:anna:hunter2", "hunter2"), ("ours = static:anna:hunter2", "hunter2"),
+    ("  -o { smtp_sasl_password_maps = inline:{ a = anna:hunter2 } }", "hunter2"),
     ("smtp_sasl_password_maps = static:anna:two words, hash:/etc/postfix/sasl_passwd", "words"), ("  -o ldapdb_bind_pw=hunter2", "hunter2"),
     ("password_query = SELECT 'hunter2' AS password FROM users WHERE userid = '%u'", "hunter2"), ("query = SELECT x FROM y", None),
     ("reject_rbl_client abcdefghijklmnopqrstuvwxyz.zen.dq.spamhaus.net", "abcdefghijkl"),
+    ("fatal: /etc/postfix/main.cf, line 41: missing '=' after attribute name: \"own_bind_pw hunter2 x\"", "hunter2"), ("own_bind_pw hunter2", "hunter2"),
+    ("server_condition = ${if eq{$auth3}{hunter2}{yes}{no}}", "hunter2"), ("server_secret = hunter2", "hunter2"),
     ("*=static; privkey = \"abcdef\";", "abcdef"), ('ssl_key = "MIIEabc"', "MIIE"), ("-o x=static:u:p,w", "p,w"),
 ])
 def test_a_secret_is_hidden_by_its_form(line, gone):
@@ -68,17 +77,25 @@ def test_a_secret_is_hidden_by_its_form(line, gone):
     "postfix/smtpd[9]: warning: x: SASL PLAIN authentication failed: authentication failure",
     "postfix/smtp[1]: fatal: open /etc/postfix/sasl_passwd: No such file or directory", "postmap: warning: sasl_passwd.db: Permission denied",
     "warning: hash:/etc/postfix/sasl_passwd is unavailable. open database /etc/postfix/sasl_passwd.db: No such file or directory",
-    "smtp_sasl_password_maps = hash:/etc/postfix/sasl_passwd", "smtp_sasl_password_maps = $other, proxy:mysql:/etc/postfix/pw.cf", "ssl_key = </etc/ssl/private/mail.key",
+    "smtp_sasl_password_maps = hash:/etc/postfix/sasl_passwd", "smtp_sasl_password_maps = $other, proxy:mysql:/etc/postfix/pw.cf",
+    "ssl_key = </etc/ssl/private/mail.key",
     "smtpd_tls_key_file = /etc/ssl/private/mail.key", "dkim_private_key = /etc/exim4/dkim.pem", "passdb {", "args = /etc/dovecot/dovecot-sql.conf.ext",
     "password_query = SELECT userid AS user, password FROM users WHERE userid = '%u' AND domain = '%d'", "passwd_file_path = /etc/dovecot/users",
     "ansible_ssh_private_key_file: /root/.ssh/id_ed25519", "auth_verbose_passwords = plain", "default_pass_scheme = SHA512-CRYPT", "pass = no",
     "passwd:         files systemd", "Authentication-Results: mx; dkim=pass: good; spf=pass (x) smtp.mailfrom=a@b", "service pass: started"[:12],
     "mysql: Connect failed to database (mail): Access denied for user 'mail'@'localhost' (using password: YES) - waiting for 5 seconds before retry",
-    "virtual_uid_maps = static:5000", "local_recipient_maps = static:OK", "transport_maps = static:smtp:relay.internal", "default = static:lmtp:unix:private/dovecot-lmtp",
-    "example.org  smtp:[relay.example.org]:587", "example.org lmtp:unix:private/dovecot-lmtp", "anna:x:1000:1000::/home/anna:/bin/sh", "key-exchange X25519 server-signature RSA",
-    "ldap://127.0.0.1:389/dc=example??sub?(mail=anna@example.org)", "https://support.google.com/mail/?p=x", "imap://anna@example.org", "mailto:anna@example.org",
-    "MAIL FROM:<anna@example.org>", "example.org: 10 of 12", "DKIM key p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A", "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",
-    "-----BEGIN PUBLIC KEY-----\nMIIE\n-----END PUBLIC KEY-----", "reject_rbl_client zen.spamhaus.org", "{md5} : {sha256}}", "a $5 bill, $1$ and $HOME",
+    "virtual_uid_maps = static:5000", "local_recipient_maps = static:OK", "transport_maps = static:smtp:relay.internal",
+    "default = static:lmtp:unix:private/dovecot-lmtp",
+    "example.org  smtp:[relay.example.org]:587", "example.org lmtp:unix:private/dovecot-lmtp", "anna:x:1000:1000::/home/anna:/bin/sh",
+    "key-exchange X25519 server-signature RSA",
+    "ldap://127.0.0.1:389/dc=example??sub?(mail=anna@example.org)", "https://support.google.com/mail/?p=x", "imap://anna@example.org",
+    "mailto:anna@example.org",
+    "MAIL FROM:<anna@example.org>", "example.org: 10 of 12", "DKIM key p=MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A",
+    "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",
+    "-----BEGIN PUBLIC KEY-----\nMIIE\n-----END PUBLIC KEY-----", "reject_rbl_client zen.spamhaus.org", "Password mismatch again",
+    "passdb_default_password_scheme x",
+    "fatal: /etc/postfix/main.cf, line 41: missing '=' after attribute name: \"relayhost [x.example.test]\"", "doveadm_password {",
+    "{md5} : {sha256}}", "a $5 bill, $1$ and $HOME",
 ])
 def test_what_is_no_secret_stays(line):
     assert mask(line) == line
@@ -86,7 +103,8 @@ def test_what_is_no_secret_stays(line):
 
 
 @pytest.mark.parametrize("name", [
-    "password", "mysource_password", "ldapsource_bind_pw", "dnpass", "passdb.0.ldap_auth_dn_password", "ansible_become_pass", "clientSecret", "CONTROLLER_OAUTH_TOKEN",
+    "password", "mysource_password", "ldapsource_bind_pw", "dnpass", "passdb.0.ldap_auth_dn_password", "ansible_become_pass", "clientSecret",
+    "CONTROLLER_OAUTH_TOKEN",
     "ssl_key", "ssl_server_key_password", "auth_policy_hash_nonce", "doveadm_api_key", "plugin.secret_thing", "X-Api-Key", "Authorization", "$amavis_auth_pass",
     "rootpw", "mysql_servers", "secret_key", "privkey", "mail_crypt_private_password",
 ])
@@ -95,8 +113,10 @@ def test_a_name_of_a_secret_is_known(name):
 
 
 @pytest.mark.parametrize("name", [
-    "smtp_sasl_password_maps", "passwd_file_path", "password_query", "passdb", "default_pass_scheme", "ansible_ssh_private_key_file", "smtpd_tls_key_file", "bypass",
-    "nopassword", "auth_verbose_passwords", "smtp_sasl_password_result_delimiter", "compass", "public_key", "passed", "oauth2_tokeninfo_url", "passdb_default_password_scheme",
+    "smtp_sasl_password_maps", "passwd_file_path", "password_query", "passdb", "default_pass_scheme", "ansible_ssh_private_key_file",
+    "smtpd_tls_key_file", "bypass",
+    "nopassword", "auth_verbose_passwords", "smtp_sasl_password_result_delimiter", "compass", "public_key", "passed", "oauth2_tokeninfo_url",
+    "passdb_default_password_scheme",
     "monkey", "sasl_passwd", "vault_password_file", "tokens_seen",
 ])
 def test_a_name_that_only_tells_of_one_is_none(name):
@@ -108,11 +128,14 @@ def test_a_name_that_only_tells_of_one_is_none(name):
     ("smtp_sasl_password_maps", "static:alice:hunter2", "static:(hidden)"),
     ("smtp_sasl_password_maps", "inline:{ [relay]=alice:hunter2 }", "inline:(hidden)"),
     ("smtp_sasl_password_maps", "inline:{ {a = b:{c}} }, hash:/etc/x", "inline:(hidden), hash:/etc/x"),
-    ("our_own", "static:alice:hunter2", "static:(hidden)"), ("transport_maps", "inline:{ example.org=smtp:relay.internal }", "inline:{ example.org=smtp:relay.internal }"),
+    ("our_own", "static:alice:hunter2", "static:(hidden)"), ("transport_maps", "inline:{ example.org=smtp:relay.internal }",
+    "inline:{ example.org=smtp:relay.internal }"),
     ("virtual_uid_maps", "static:5000", "static:5000"), ("mysource_password", "hunter2", "(hidden)"), ("ldapsource_bind_pw", "hunter2", "(hidden)"),
     ("myhostname", "mx.example.test", "mx.example.test"), ("password", "", ""), ("ssl_key", "</etc/ssl/mail.key", "</etc/ssl/mail.key"),
-    ("ssl_key", "-----BEGIN PRIVATE KEY-----", "(hidden)"), ("plugin.fts_solr", "url=http://solr:hunter2@localhost:8983/solr/", "url=http://solr:(hidden)@localhost:8983/solr/"),
-    ("args", "nopassword=y password=hunter2 user=x", "nopassword=y password=(hidden) user=x"), ("passdb.0.args", "password=hunter2 user=x", "password=(hidden) user=x"),
+    ("ssl_key", "-----BEGIN PRIVATE KEY-----", "(hidden)"), ("plugin.fts_solr", "url=http://solr:hunter2@localhost:8983/solr/",
+    "url=http://solr:(hidden)@localhost:8983/solr/"),
+    ("args", "nopassword=y password=hunter2 user=x", "nopassword=y password=(hidden) user=x"), ("passdb.0.args", "password=hunter2 user=x",
+    "password=(hidden) user=x"),
     ("connect", "host=db password='a b' dbname=x", "host=db password='(hidden)' dbname=x"),
     ("password_query", "SELECT '{PLAIN}x' AS password, '%u' AS user", "SELECT '(hidden)' AS password, '%u' AS user"),
 ])
@@ -121,17 +144,23 @@ def test_a_setting_is_masked_by_its_name_and_its_value(name, value, masked):
 
 
 def test_data_is_masked_by_its_keys_and_texts_and_yes_and_no_stay():
-    data = {"password": "a", "token": 7, "secret": True, "credentials": None, "deep": [{"bind_pw": ["x"], "text": "mysql://u:pw1@h/"}], "maps": {"password_maps": "hash:/x"}, "n": 1}
+    data = {"password": "a", "token": 7, "secret": True, "credentials": None, "deep": [{"bind_pw": ["x"], "text": "mysql://u:pw1@h/"}],
+    "maps": {"password_maps": "hash:/x"}, "n": 1, "password_refused": {"count": 2}}
     assert mask_data(data) == {"password": HIDDEN, "token": HIDDEN, "secret": True, "credentials": None,
-                               "deep": [{"bind_pw": HIDDEN, "text": "mysql://u:(hidden)@h/"}], "maps": {"password_maps": "hash:/x"}, "n": 1}
+                               "deep": [{"bind_pw": [HIDDEN], "text": "mysql://u:(hidden)@h/"}], "maps": {"password_maps": "hash:/x"}, "n": 1,
+                               "password_refused": {"count": 2}}
 
 
 @pytest.mark.parametrize("path, line, masked", [
-    ("/etc/postfix/sasl_passwd", "[relay.example.org]:587 anna:hunter2", "[relay.example.org]:587 (hidden)"), ("/etc/postfix/sasl_passwd", "relay hunter2", "relay (hidden)"),
-    ("/etc/dovecot/users", "anna:hunter2:1000:1000::/home/anna", "anna:(hidden):1000:1000::/home/anna"), ("/etc/dovecot/users", "anna:hunter2", "anna:(hidden)"),
+    ("/etc/postfix/sasl_passwd", "[relay.example.org]:587 anna:hunter2", "[relay.example.org]:587 (hidden)"), ("/etc/postfix/sasl_passwd",
+    "relay hunter2", "relay (hidden)"),
+    ("/etc/dovecot/users", "anna:hunter2:1000:1000::/home/anna", "anna:(hidden):1000:1000::/home/anna"), ("/etc/dovecot/users", "anna:hunter2",
+    "anna:(hidden)"),
     ("/etc/exim4/passwd.client", "mx.example.org:anna:hunter2", "mx.example.org:(hidden)"), ("/etc/dovecot/users", "# anna", "# anna"),
-    ("/etc/postfix/relay_logins", "relay.example.org anna:hunter2", "relay.example.org (hidden)"), ("/etc/postfix/table", "relay.example.org anna:hunter2", "relay.example.org (hidden)"),
-    ("/etc/postfix/transport", "example.org smtp:relay.internal", "example.org smtp:relay.internal"), ("/etc/postfix/virtual", "a@b.example anna", "a@b.example anna"),
+    ("/etc/postfix/relay_logins", "relay.example.org anna:hunter2", "relay.example.org (hidden)"), ("/etc/postfix/table",
+    "relay.example.org anna:hunter2", "relay.example.org (hidden)"),
+    ("/etc/postfix/transport", "example.org smtp:relay.internal", "example.org smtp:relay.internal"), ("/etc/postfix/virtual", "a@b.example anna",
+    "a@b.example anna"),
     ("/etc/dovecot/conf.d/auth-passwdfile.conf.ext", "  args = /etc/dovecot/users", "  args = /etc/dovecot/users"), ("/etc/postfix/main.cf", "a = b", "a = b"),
     ("/etc/aliases", "postmaster: root", "postmaster: root"),
 ])
@@ -172,12 +201,16 @@ def test_passwords_are_found_whatever_the_type_of_the_file():
 # What a person may choose, with what each form cannot hold left out below. No part of it stands in a form itself.
 ODD = st.text(alphabet="SEED0123456789!#%&*+-_=~^|?.,;:/@$()[]<>", min_size=0, max_size=12).map(lambda text: "Qz7" + text + "kW9")
 FORMS = (
-    ("", "password = {}"), ("", "password: {}"), ("", "+bind_pw = {}"), ("", "connect = host=db password={} user=x"), ("'", "x password='{}' y"), ('"', 'a secret="{}", b'),
+    ("", "password = {}"), ("", "password: {}"), ("", "+bind_pw = {}"), ("", "connect = host=db password={} user=x"), ("'", "x password='{}' y"),
+    ('"', 'a secret="{}", b'),
     ("", "smtp_sasl_password_maps = static:anna:{}"), ("{}", "smtp_sasl_password_maps = inline:{{ {{ [relay]:587 = anna:{} }} }}"),
-    ("", "  -o smtp_sasl_password_maps=static:anna:{} -v"), ("", "  -o own_password={}"), ("", "given password: {}"), ("", "[relay.example.org]:587 anna:{}"), (":", "anna:{{PLAIN}}{}:1:1::/x"),
-    (":", "anna:{}:1000:1000::/home/anna::"), ("/@?#", "pgsql://anna:{}@db/mail"), ("", "Authorization: Bearer {}"), ("", "Mar 1 x dovecot: LOGIN anna@example.org {}"),
+    ("", "  -o smtp_sasl_password_maps=static:anna:{} -v"), ("", "  -o own_password={}"), ("", "given password: {}"), ("",
+    "[relay.example.org]:587 anna:{}"), (":", "anna:{{PLAIN}}{}:1:1::/x"),
+    (":", "anna:{}:1000:1000::/home/anna::"), ("/@?#", "pgsql://anna:{}@db/mail"), ("", "Authorization: Bearer {}"), ("",
+    "Mar 1 x dovecot: LOGIN anna@example.org {}"),
     ("", "hide pgsql_servers = localhost/a/b/{}"), ("", "client_send = : anna : {}"), ("'", "['DBI:mysql:x', 'anna', '{}']"), ("", "LDAPBindPassword {}"),
-    ('"', '{{"user": "x", "api_key": "{}", "n": 1}}'), ("'", "password_query = SELECT '{}' AS password WHERE u = '%u'"), ("", "x --password {} y"), ("", "x resp={} y"),
+    ('"', '{{"user": "x", "api_key": "{}", "n": 1}}'), ("'", "password_query = SELECT '{}' AS password WHERE u = '%u'"), ("", "x --password {} y"),
+    ("", "x resp={} y"),
 )
 
 
@@ -193,8 +226,10 @@ def test_a_secret_of_odd_characters_survives_in_no_form(form, secret, before):
     assert "kW9" not in json.dumps(mask_data({"said": [text]}))
 
 
-PIECES = ("password", "=", ": ", " ", "\n", '"', "'", "\\", "{", "}", "static:", "inline:", "a:b", "(hidden)", "://", "@", "$6$", "token", "x", "-o ", "AUTH PLAIN ", "[r]:1 ", "#",
-          "-----BEGIN PRIVATE KEY-----", "MIIE", "-----END PRIVATE KEY-----", "{PLAIN}", "hide ", "_query = '", "1:", "LOGIN ", "Bearer ", "--pass ", "é", "\r", "\t")
+PIECES = ("password", "=", ": ", " ", "\n", '"', "'", "\\", "{", "}", "static:", "inline:", "a:b", "(hidden)", "://", "@", "$6$", "token", "x",
+"-o ", "AUTH PLAIN ", "[r]:1 ", "#",
+          "-----BEGIN PRIVATE KEY-----", "MIIE", "-----END PRIVATE KEY-----", "{PLAIN}", "hide ", "_query = '", "1:", "LOGIN ", "Bearer ", "--pass ",
+          "é", "\r", "\t")
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join))
@@ -210,14 +245,17 @@ def test_any_bytes_can_be_masked_and_without_a_secret_they_come_back(data):
     assert isinstance(done, bytes) and (hider.hidden or done == data)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=30), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3)))
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=30), lambda inner: st.lists(inner,
+    max_size=3) | st.dictionaries(st.text(max_size=12), inner, max_size=3)))
 def test_any_data_can_be_masked(data):
     once = mask_data(data)
     assert mask_data(once) == once
 
 
-@pytest.mark.parametrize("piece", ["a.", "@", "a@", "user=", "LOGIN @", "{MD5", "given password: ", "AUTH ", "pass ", "://a:", "pass", "password=", "static:", "inline:{", "inline:{a",
-                                   "-----BEGIN A", "-----BEGIN PRIVATE KEY-----", ":", "1.", "eyJ.", "$6$", "LOGIN \"", "to=<x", "token:'", "DBI:'", "curl -u ", "mysql ", "pw=\\\"", "a:b ",
+@pytest.mark.parametrize("piece", ["a.", "@", "a@", "user=", "LOGIN @", "{MD5", "given password: ", "AUTH ", "pass ", "://a:", "pass", "password=",
+    "static:", "inline:{", "inline:{a",
+                                   "-----BEGIN A", "-----BEGIN PRIVATE KEY-----", ":", "1.", "eyJ.", "$6$", "LOGIN \"", "to=<x", "token:'", "DBI:'",
+                                   "curl -u ", "mysql ", "pw=\\\"", "a:b ",
                                    "key", "_query='", "'DBI:',", "passwd_"])
 def test_a_line_made_to_be_slow_is_not(piece):
     line = (piece * (65536 // len(piece))).encode()

@@ -100,7 +100,7 @@ def _state(context, bundle) -> None:
             bundle.leave_out(ran.source, f"only its first {_STATE_BYTES} bytes")
             text = text[:text.rfind(b"\n") + 1]
         if not bundle.add(name, ran.source, [text]) and not ran.timed_out:
-            bundle.leave_out(ran.source, clean(ran.err, 120) or "it printed nothing")
+            bundle.leave_out(ran.source, secrets.masked_line(ran.err, 120) or "it printed nothing")
     mta, imap = postfix.settings(context), dovecot.settings(context)
     if mta:
         bundle.add("postconf.txt", "postconf -n, without secrets", [_lines(mta["settings"])])

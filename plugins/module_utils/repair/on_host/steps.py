@@ -293,7 +293,8 @@ def take(remedy, dry: bool, records: list) -> None:
                 step.check()
             except harmless.Harmful as problem:
                 raise Refused(secrets.masked_line(f"{step.does()}: {problem}")) from None
-            record = {"does": secrets.masked_line(step.does(), _MOST_COMMAND), "because": secrets.masked_line(step.because), "undo": secrets.masked_line(step.undo, 2000),
+            record = {"does": secrets.masked_line(step.does(), _MOST_COMMAND), "because": secrets.masked_line(step.because),
+                      "undo": secrets.masked_line(step.undo, 2000),
                       "path": getattr(step, "path", None), "mark": step.mark() if isinstance(step, Write) else None,
                       "taken": not dry, "rc": None, "said": [], "seconds": 0.0, "diff": step.diff()}
             records.append(record)

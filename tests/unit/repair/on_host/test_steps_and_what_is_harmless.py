@@ -120,6 +120,29 @@ def test_a_password_in_a_readable_file_is_hidden(allowed):
     assert "hunter" not in str(records) and "(hidden)" in str(records)
 
 
+def test_of_a_readable_file_all_but_its_secrets_is_shown_with_what_each_line_is_part_of(allowed):
+    path = allowed / "main.cf"
+    path.write_text("relayhost = a\nrelay_password =\n    hunter2\nsmtp_sasl_password_maps = static:anna:hunter2\nkept = 1\n")
+    content = b"relayhost = b\nrelay_password =\n    hunter3\nsmtp_sasl_password_maps = hash:/etc/postfix/sasl_passwd\nkept = 1\n"
+    assert steps.Write(str(path), content, "back").diff()["prepared"].splitlines() == [
+        f"--- {path}", f"+++ {path}", "@@ -1 +1 @@", "-relayhost = a", "+relayhost = b", "@@ -3,2 +3,2 @@", "-    (hidden)", "-smtp_sasl_password_maps = static:(hidden)",
+        "+    (hidden)", "+smtp_sasl_password_maps = hash:/etc/postfix/sasl_passwd"]
+
+
+@pytest.mark.parametrize("before, after, spans", [("", "a\n", "@@ -0,0 +1 @@"), ("a\nb\n", "a\n", "@@ -2 +1,0 @@"), ("a\nb\nc\n", "a\nx\ny\n", "@@ -2,2 +2,2 @@")])
+def test_a_difference_names_its_lines_as_diff_does(allowed, before, after, spans):
+    (allowed / "main.cf").write_text(before)
+    assert spans in steps.Write(str(allowed / "main.cf"), after.encode(), "back").diff()["prepared"]
+
+
+def test_what_a_program_says_and_what_a_record_tells_hold_no_secret(allowed):
+    records = []
+    said = "postconf: warning: unused parameter: own_password=hunter2"
+    with pytest.raises(steps.StepFailed):
+        steps.take((step for step in [steps.Move(str(allowed / "a"), str(allowed / "b"), f"as {said}", said)]), False, records)
+    assert "hunter" not in str(records) and str(records).count("own_password=(hidden)") == 2
+
+
 def test_a_file_is_moved_over_nothing(allowed):
     (allowed / "a").write_text("a")
     (allowed / "b").write_text("b")
