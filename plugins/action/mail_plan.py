@@ -19,7 +19,6 @@ class ActionModule(MailAction):
         "run_dir": {"type": "path", "required": True},
         "mode": {"type": "str", "default": "advise", "choices": ["advise", "approve", "auto"]},
         "confidence": {"type": "float", "default": 0.7},
-        "settle": {"type": "int", "default": 90},
         "rollback_after": {"type": "int", "default": 600},
         "actor": {"type": "str", "default": ""},
         "language": {"type": "str", "default": "en", "choices": ["en", "nl"]},
@@ -38,7 +37,7 @@ class ActionModule(MailAction):
             journal.append(run.dir, "plan", plan=made["digest"], approval=made["approval"], mode=args["mode"], owner=made["owner"], actor=args["actor"],
                            blocked=made["blocked"], containment=made["containment"],
                            steps=[{name: step[name] for name in ("id", "host", "cause", "role", "options", "blocked")} for step in made["steps"]])
-        summary = "\n".join(report.lines(made, args["mode"], args["language"], args["settle"], args["rollback_after"], run.path("plan.json")))
+        summary = "\n".join(report.lines(made, args["mode"], args["language"], args["rollback_after"], run.path("plan.json")))
         self.say(summary)
         return {"changed": False, "steps": made["steps"], "digest": made["digest"], "approval": made["approval"], "owner": made["owner"],
                 "blocked": made["blocked"], "summary": summary, "ready": [step["id"] for step in plan.open_steps(made)], "containment": made["containment"],

@@ -32,7 +32,7 @@ class ActionModule(MailAction):
         "approved": {"type": "str", "default": ""},
         "approval_hours": {"type": "float", "default": 4},
         "rollback_after": {"type": "int", "default": 600},
-        "settle": {"type": "int", "default": 90},
+        "settle": {"type": "int", "default": 0},
         "per_hour": {"type": "int", "default": 1},
         "per_day": {"type": "int", "default": 3},
         "per_estate": {"type": "int", "default": 4},
@@ -97,8 +97,8 @@ class ActionModule(MailAction):
         one = self._step(run, args)
         before = proof.Seen.of(looked)
         again = Again(looked, args, addresses_of(journeys.external_names(args["external_accounts"]), args["resolvers"]))
-        limits = {name: args[name] for name in ("approval_hours", "rollback_after", "settle", "per_hour", "per_day")}
-        limits["longest_return"] = proof.longest_return(looked.observations(), one.step["host"])
+        limits = {name: args[name] for name in ("approval_hours", "rollback_after", "per_hour", "per_day")}
+        limits["settle"] = args["settle"] or proof.longest_return(looked.observations(), one.step["host"])
         ended = one.change(before, again.try_again, args["approved"], time.time(), limits)
         return dict(ended, changed=ended["outcome"] not in ("refused",))
 

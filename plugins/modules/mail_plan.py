@@ -23,10 +23,6 @@ options:
     description: How sure a cause must be (0 to 1) to be acted on.
     type: float
     default: 0.7
-  settle:
-    description: Seconds that are waited after a change; shown.
-    type: int
-    default: 90
   rollback_after:
     description: Seconds after which a host puts itself back; shown.
     type: int

@@ -59,9 +59,9 @@ options:
     type: int
     default: 600
   settle:
-    description: Seconds to wait at least for what failed to work.
+    description: Seconds to wait for what failed to work; V(0) is as long as what runs on the host may need to come back.
     type: int
-    default: 90
+    default: 0
   per_hour:
     description: How often the remedy may be tried on the host in an hour.
     type: int

@@ -7,8 +7,8 @@ from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 _MOST_COMMANDS = 12
 
 
-def lines(plan: dict, mode: str, language: str, settle: int, rollback_after: int, path: str) -> list:
-    """The plan as lines of text, without colours. ``settle`` and ``rollback_after`` in seconds; ``path`` is where the whole plan is."""
+def lines(plan: dict, mode: str, language: str, rollback_after: int, path: str) -> list:
+    """The plan as lines of text, without colours. ``rollback_after`` in seconds; ``path`` is where the whole plan is."""
     ready = sum(1 for step in plan["steps"] if not step["blocked"]) if not plan["blocked"] else 0
     shown = [say("plan_head" if ready else "plan_nothing", language, digest=plan["digest"][:12], mode=mode, count=ready)]
     if plan["blocked"]:
@@ -43,7 +43,7 @@ def lines(plan: dict, mode: str, language: str, settle: int, rollback_after: int
             if step["undo"]:
                 row("undo", in_language(step["undo"], language))
             first = "" if step["role"] == "restart_service" else say("plan_start", language)
-            row("wait", first + say("plan_wait", language, settle=settle, rollback=rollback_after))
+            row("wait", first + say("plan_wait", language, rollback=rollback_after))
     if ready and mode != "auto":
         shown.append("  " + say("plan_approve", language, approval=plan["approval"]))
     return shown

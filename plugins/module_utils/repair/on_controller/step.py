@@ -49,12 +49,12 @@ class Step:
         """``{outcome, because, changed_at}``: evidence, lock, budget, checkpoint and timer, the change, and the wait for what failed to work.
 
         ``again(looks)``: those of the looks that work now. ``approved``: see plan.approval; ``now``: epoch seconds. ``limits``: approval_hours,
-        rollback_after, settle, longest_return (seconds), per_hour, per_day.
+        rollback_after, settle (seconds to wait for what failed), per_hour, per_day.
         """
         because = gate.evidence_refusal(self.plan, self.step, approved, before, now, limits["approval_hours"]) or self._changed_since()
         if because:
             return self._end("refused", because)
-        patience = max(limits["settle"], limits["longest_return"])
+        patience = limits["settle"]
         # The timer must not fall into a remedy that takes its time, such as an installation, nor into the wait.
         rollback_after = limits["rollback_after"] + patience + getattr(REMEDIES[self.step["role"]], "MOST_SECONDS", 0)
         began = self._guard("begin", owner=self.plan["owner"], remedy=self.step["role"], cause=self.step["cause"], rollback_after=rollback_after,

@@ -141,7 +141,7 @@ def test_the_digest_is_that_of_what_would_be_done_containment_included():
 
 
 def shown(made, mode="advise"):
-    return "\n".join(lines(dict(made, approval=plan.approval(made, 0)), mode, "en", 90, 600, "/r/plan.json"))
+    return "\n".join(lines(dict(made, approval=plan.approval(made, 0)), mode, "en", 600, "/r/plan.json"))
 
 
 def test_the_plan_on_the_terminal_has_commands_reasons_and_the_approval_and_no_escapes():

@@ -9,7 +9,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.repair.on_controlle
 
 SMTP, CANARY = Look("port", "mail", "mail:25/smtp"), Look("message", "", "inbound")
 COMMAND = {"does": "systemctl start postfix@-.service", "because": "x", "mark": None, "path": None}
-LIMITS = {"approval_hours": 4, "rollback_after": 600, "settle": 10, "longest_return": 5, "per_hour": 1, "per_day": 3}
+LIMITS = {"approval_hours": 4, "rollback_after": 600, "settle": 10, "per_hour": 1, "per_day": 3}
 NOW = 1795485067.0
 GONE = {"failed": True, "unreachable": True, "msg": "no route to host"}
 BEGUN = {"granted": True, "checkpoint": "c1", "rolls_back_at": "later", "storage": "/var/lib/mailops"}
@@ -145,7 +145,7 @@ def test_it_is_waited_until_what_failed_works_and_messages_are_sent_last(take):
 
 
 def test_it_is_waited_no_longer_than_what_runs_there_needs(take):
-    found = take(Host(), again=lambda looks: set(), longest_return=33)
+    found = take(Host(), again=lambda looks: set(), settle=33)
     assert 33 <= found["waited"] < 36 and "mail mail:25/smtp" in found["because"].partition("still failing: ")[2]
 
 
