@@ -38,7 +38,8 @@ class ActionModule(MailAction):
         refused = answer.get("refused") or ""
         if "steps" not in answer or (answer.get("failed") and not refused):
             refused = answer.get("msg") or "the host did not answer"
-        return {"steps": [] if refused else answer["steps"], "refused": clean(refused), "diffs": diffs if isinstance(diffs, list) else [diffs], "options": options}
+        return {"steps": [] if refused else answer["steps"], "refused": clean(refused), "options": options,
+                "diffs": diffs if isinstance(diffs, list) else [diffs]}
 
     def _asked(self, role, options):
         return self.ask("mail_remedy", check=True, remedy=role, options=options)

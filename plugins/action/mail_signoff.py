@@ -61,8 +61,8 @@ class ActionModule(MailAction):
             raise AnsibleActionFail(f"The sign-off could not be kept in {run.dir}: {problem}") from None
         signed = signoff.counted(entries, digest)
         missing = max(0, args["required"] - len(signed))
-        return {"changed": len(entries) > before or bool(asked), "asked": asked, "refused": refused, "signoffs": signed, "required": args["required"], "missing": missing,
-                "enough": not missing}
+        return {"changed": len(entries) > before or bool(asked), "asked": asked, "refused": refused, "signoffs": signed, "required": args["required"],
+                "missing": missing, "enough": not missing}
 
     def _target(self, run, protocol, args):
         """The first probe account's server for this protocol, as the run's observations know it: (address of the account, target)."""

@@ -335,7 +335,7 @@ def _is_named(name: str, before: str, match, text: str, place: int) -> bool:
         return False
     if match.group("sign") == ":":
         # A path that could not be read; nsswitch.conf(5); what a database says of a login.
-        if before.endswith("/") or before.endswith("using ") or (name == "passwd" and _NAME_SERVICES.match(text, place)):
+        if before.endswith(("/", "using ")) or (name == "passwd" and _NAME_SERVICES.match(text, place)):
             return False
     # dkim=pass: the verdict of a check, not a name.
     return not (name.lower() == "pass" and before.endswith("="))

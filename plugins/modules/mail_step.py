@@ -142,7 +142,7 @@ approval:
   type: str
   sample: ""
 outcome:
-  description: V(changed), V(refused), V(repaired), V(rolled_back), V(not_put_back), V(lost) when the host does not answer any more, or V(not_taken) in check mode.
+  description: V(changed), V(refused), V(repaired), V(rolled_back), V(not_put_back), V(lost) when the host is gone, or V(not_taken) in check mode.
   returned: phases change and end
   type: str
   sample: changed

@@ -26,7 +26,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.wire.visit import V
 _QUESTION = re.compile(r"mailops-signoff\.([0-9a-f]{32})@")
 # Letters alone: mail programs make links of what looks like a telephone number. 26 ** 28 is more than 128 bits.
 _CODE_LETTERS = 28
-_CODE = re.compile(r"(?<![A-Za-z])[a-z]{%d}(?![A-Za-z])" % _CODE_LETTERS)
+_CODE = re.compile(rf"(?<![A-Za-z])[a-z]{{{_CODE_LETTERS}}}(?![A-Za-z])")
 _TAG = re.compile(r"<[^<>]*>")
 _ADDRESS = r"[^\s<>@,;:\"()]+@[^\s<>@,;:\"()]+"
 # One author, with or without a name before the address. What is in quotes and comments is gone by then.

@@ -5,7 +5,6 @@ from ansible_collections.mailops.outage.plugins.module_utils.repair.on_controlle
 
 # After one of these a person must look before anything else is tried on the host.
 _STOPS = ("lost", "not_put_back")
-_WORDS = {"open": "is still open, and is rolled back at {rolls_back_at}"}
 
 
 def refusal(made: dict, step: dict, known: list, states: dict, mode: str, freeze: bool, per_estate: int) -> str:
@@ -34,7 +33,8 @@ def refusal(made: dict, step: dict, known: list, states: dict, mode: str, freeze
         if lock and lock["owner"] != made["owner"] and lock["seconds_left"] > 0:
             return f"{lock['owner']} is repairing {host}; wait until it ends"
         for checkpoint in state.get("checkpoints") or []:
-            because = _WORDS.get(checkpoint.get("state", "open"), "could not be put back: a person must look at the host, and acknowledge it").format(**checkpoint)
+            because = f"is still open, and is rolled back at {checkpoint['rolls_back_at']}" if checkpoint.get("state", "open") == "open" else \
+                "could not be put back: a person must look at the host, and acknowledge it"
             return f"the repair {checkpoint['id']} of {checkpoint['owner']} on {host} {because}"
         tries += len(state.get("tries") or [])
     if states[step["host"]].get("human_at_work"):

@@ -77,18 +77,20 @@ def together(steps: list, told: dict) -> list:
         software = sorted({name for step in parts for name in _listed(step["options"].get("software"))})
         if len(software) < 2:
             continue
-        options = {"software": software, **{name: sorted({text for step in parts for text in step["options"].get(name) or []}) for name in ("settings", "files")}}
+        options = {"software": software}
+        for name in ("settings", "files"):
+            options[name] = sorted({text for step in parts for text in step["options"].get(name) or []})
         found.append(dict(parts[0], options=options, id=identity(parts[0]["host"], cause, "rollback_config", options)))
     return found
 
 
 def with_joined(steps: list, joined: list) -> list:
     """The ``steps``, each of ``joined`` in the place of the first of its parts, and those after it."""
+    def same(one, other):
+        return all(one[name] == other[name] for name in ("host", "cause", "role"))
     for one in joined:
-        place = next((number for number, step in enumerate(steps) if (step["host"], step["cause"], step["role"]) == (one["host"], one["cause"], one["role"])), None)
-        if place is not None:
-            kept = [step for step in steps[place:] if (step["host"], step["cause"], step["role"]) != (one["host"], one["cause"], one["role"])]
-            steps = steps[:place] + [one] + kept
+        place = next((number for number, step in enumerate(steps) if same(step, one)), len(steps))
+        steps = steps[:place] + [one] + [step for step in steps[place:] if not same(step, one)]
     return steps
 
 
@@ -136,7 +138,8 @@ def finished(diagnosis: dict, steps: list, rehearsals: dict, confidence: float) 
         kept.append(entry)
     there = {(entry["host"], entry["cause"]) for entry in kept}
     kept += [entry for place, entry in idle.items() if place not in there]
-    plan = {"schema_version": SCHEMA_VERSION, "run_id": diagnosis["run_id"], "blocked": storm(diagnosis), "steps": kept, "containment": diagnosis["containment"]}
+    plan = {"schema_version": SCHEMA_VERSION, "run_id": diagnosis["run_id"], "blocked": storm(diagnosis), "steps": kept,
+            "containment": diagnosis["containment"]}
     return dict(plan, digest=digest(plan))
 
 

@@ -43,7 +43,8 @@ _SHOWS = (
     (r"^smtpd_sender_restrictions$", _REFUSED, r"(?i)sender address rejected"),
     (r"^smtpd_(data|end_of_data)_restrictions$", ("message",), r"(?i)(?:data command|end-of-data) rejected"),
     (r"^smtpd_recipient_restrictions$", _REFUSED,
-     r"(?i)(?:client host|helo command|sender address|recipient address) (?:\S+ )?(?:rejected|blocked)(?!: user unknown)|blocked using|server configuration (?:error|problem)"),
+     r"(?i)(?:client host|helo command|sender address|recipient address) (?:\S+ )?(?:rejected|blocked)(?!: user unknown)|blocked using"
+     r"|server configuration (?:error|problem)"),
     (r"checks$|/[^/]*checks[^/]*$|^/", ("message",), r"^(?:arrival not_arrived|content (?:reject|tempfail))"),
     (r"milters$|^milter_|^content_filter$", _REFUSED,
      r"(?i)^content (?:reject|tempfail)|not_arrived|service unavailable - try again|4\.7\.1 service unavailable|4\.3\.0 try again"),
@@ -175,7 +176,8 @@ def judge(step: dict, before: Seen, after: Seen, by_person: bool = False, contai
     if place in open_ones and (still or not works):
         return False, f"{step['cause']} still holds on {step['host']}"
     if works:
-        return True, f"works again: {_named(works)}" + (f"; still to be repaired: {', '.join(others)}" if others else f"; still failing: {_named(still)}" if still else "")
+        rest = f"; still to be repaired: {', '.join(others)}" if others else f"; still failing: {_named(still)}" if still else ""
+        return True, f"works again: {_named(works)}{rest}"
     if not failed:
         return by_person, "its cause is gone; nothing that was tried had failed, so that nothing but the approval speaks for it" if by_person else \
             "nothing that was tried had failed before it, so that nothing proves it"

@@ -193,7 +193,8 @@ def resume(run: Run, host: str, status: dict, is_gone, ask, say) -> list:
         action = "confirm" if well else "roll_back"
         answer = ask("mail_guard", action=action, step=item["step"], because=because, interrupted=not well, journal=journal.last_digest(run.dir))
         outcome, said = ended(action, answer)
-        journal.append(run.dir, outcome, because="; ".join(filter(None, (because, said))), restored=answer.get("restored") or [], left=answer.get("left") or [], **about)
+        because = "; ".join(filter(None, (because, said)))
+        journal.append(run.dir, outcome, because=because, restored=answer.get("restored") or [], left=answer.get("left") or [], **about)
         say(clean(f"{host}: {item['id']}: {because}: {outcome.replace('_', ' ')}"))
         found.append(outcome)
     if lock:
