@@ -19,6 +19,7 @@ _SHORTEST = 5
 _MOST = 500
 _LONGEST_NAME = 60
 _LONGEST_LINE = 20000
+_MOST_TIMES = 5
 
 # A name counts when it holds one of these, or ends with one.
 _SECRET_NAME = re.compile(
@@ -259,7 +260,21 @@ def _literal(match) -> str:
 
 
 def _masked(text: str, name: str | None = None) -> tuple:
-    """``(text without secrets, how many were hidden)``; ``name`` is that of the setting where the text is its value."""
+    """``(text without secrets, how many were hidden)``; ``name`` is that of the setting where the text is its value.
+
+    What is left of one form may look like another: it is gone over until nothing is found any more.
+    """
+    count = 0
+    for _time in range(_MOST_TIMES):
+        masked, more = _once(text, name)
+        if masked == text:
+            break
+        text, count = masked, count + more
+    return text, count
+
+
+def _once(text: str, name: str | None) -> tuple:
+    """As ``_masked``, gone over once."""
     lower = _lower(text)
     count = 0
     if "private key" in lower:
