@@ -1,7 +1,6 @@
 """Step 4 on lab hosts: what is repaired, and above all what is not done when something is wrong."""
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal

@@ -16,7 +16,7 @@ BARE = ("when", "that", "failed_when", "changed_when", "until")
 # Ansible itself makes a boolean of this keyword, and refuses what is none. Validation does, too, and needs the value as it was given.
 CONVERTED = ("become", "provided_arguments")
 BOOL, DEFAULT = ("bool", "ansible.builtin.bool"), ("default", "d", "ansible.builtin.default")
-JINJA = jinja2.Environment(extensions=["jinja2.ext.do"])  # noqa: S701  # parsed, never rendered
+JINJA = jinja2.Environment(extensions=["jinja2.ext.do"])  # parsed, never rendered
 
 
 def declared(specs):
