@@ -143,13 +143,14 @@ def roots(diagnosis: dict, host: str | None = None) -> set:
             if cause["root_by_facts"] and not cause["id"].startswith("none.") and host in (None, cause["host"])}
 
 
-def left(seen: Seen) -> set:
-    """{(cause, host)} that this look leaves to be repaired; mail that waits is on its way."""
-    return {place for place in roots(seen.diagnosis) if place[0] not in _DRAINS}
+def left(seen: Seen, contained=()) -> set:
+    """{(cause, host)} that this look leaves to be repaired. Mail that waits is on its way, and our own settings on ``contained`` hosts have their end."""
+    return {(cause, host) for cause, host in roots(seen.diagnosis)
+            if cause not in _DRAINS and not (cause == "config.deferred_by_setting" and host in contained)}
 
 
-def judge(step: dict, before: Seen, after: Seen, by_person: bool = False, contained: bool = False) -> tuple:
-    """``(helped, sentence)``. ``by_person``: somebody approved the step. ``contained``: temporary settings of our own are in force, and are no cause.
+def judge(step: dict, before: Seen, after: Seen, by_person: bool = False, contained=()) -> tuple:
+    """``(helped, sentence)``. ``by_person``: somebody approved the step. ``contained``: hosts on which temporary settings of our own are in force.
 
     It helped when something that failed works, and nothing that worked fails. What a second cause still keeps from working is that cause's own repair:
     where one was there before and still is, it is enough that this step's own cause is gone. Where nothing failed nothing can be proved, and only
@@ -169,9 +170,7 @@ def judge(step: dict, before: Seen, after: Seen, by_person: bool = False, contai
     failed = [look for look in before.failed if look.kind in _MET] or before.failed
     works = [look for look in failed if after.looks.get(look)]
     still = [look for look in failed if not after.looks.get(look)]
-    passing = {(cause, host) for cause, host in roots(after.diagnosis)
-               if cause in _DRAINS or (contained and (cause, host) == ("config.deferred_by_setting", step["host"]))}
-    open_ones = roots(after.diagnosis) - passing
+    open_ones = left(after, contained)
     others = sorted(cause for cause, _host in open_ones & roots(before.diagnosis) - {place})
     if place in open_ones and (still or not works):
         return False, f"{step['cause']} still holds on {step['host']}"

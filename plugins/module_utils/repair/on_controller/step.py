@@ -129,10 +129,10 @@ class Step:
 
         Without a look after it (None, ``problem`` says why) it is put back: what was not seen is not well. What that look still finds is on record.
         """
-        contained = any(item["host"] == self.step["host"] for item in self.plan["containment"])
+        contained = [item["host"] for item in self.plan["containment"]]
         helped, because = proof.judge(self.step, before, after, self.plan["mode"] == "approve", contained) if after else \
             (False, f"the look after the repair is not there: {problem}")
-        found = sorted(proof.left(after)) if after else []
+        found = sorted(proof.left(after, contained)) if after else []
         self.note("judged", helped=helped, because=clean(because), found=[list(place) for place in found])
         return self._close("confirm" if helped else "roll_back", because)
 
