@@ -124,7 +124,9 @@ def _told(group: list, kind: str) -> tuple:
         return (key, *overrides), key, not _ENTRY.match(" ".join(fields))
     if kind == "dovecot":
         return _told_of_dovecot(bare)
-    name = bare[0].split()[0].rstrip(":=")
+    # A variable of the shell's writing, as in Debian's files for Exim, else the first word.
+    name = re.match(r"\s*(?:(\w+)=|(\S+))", bare[0])
+    name = name.group(1) or name.group(2).rstrip(":=")
     return (name,), name, False
 
 
@@ -225,6 +227,21 @@ def _with_overrides(text: str, good: str, patterns) -> str:
     text = _OVERRIDE.sub(lambda match: left.pop(named(match), "") if named(match) else match.group(0), text)
     end = max([match.end() for match in _OVERRIDE.finditer(text)], default=len(text.rstrip("\n")))
     return text[:end] + "".join(left.values()) + text[end:]
+
+
+def differing(current: str, good: str, kind: str) -> list:
+    """The statements, of either text, that are not in the other at that place."""
+    return [one for gone, come, _equal in _stretches(statements(good, kind), statements(current, kind)) for one in come + gone if one.key]
+
+
+def mended(current: str, good: str, kind: str, wrong) -> set:
+    """The good statements at whose place something is damaged: what stands there cannot be read, or is ``wrong(statement)``."""
+    before, now = statements(good, kind), statements(current, kind)
+    there, found = {one.key for one in now if not one.broken}, set()
+    for gone, come, _equal in _stretches(before, now):
+        pairs = _paired(gone, come, {one.key for one in before}, there, wrong)
+        found |= {was for place, was in pairs.items() if come[place].broken or wrong(come[place])}
+    return found
 
 
 def lacking(current: str, good: str, result: str, kind: str) -> list:

@@ -12,7 +12,7 @@ import ipaddress
 import re
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import dovecot
-from ansible_collections.mailops.outage.plugins.module_utils.host._postconf import COMPILED, PLAIN, words
+from ansible_collections.mailops.outage.plugins.module_utils.host._postconf import words
 
 _TLS_VERSIONS = ("SSLV2", "SSLV3", "TLSV1", "TLSV1.1", "TLSV1.2", "TLSV1.3")
 # What each level is at least as strict as. ``dane`` falls back to ``may`` where a domain publishes nothing, so it is no ``encrypt``.
@@ -291,7 +291,8 @@ _DOVECOT = (
     ("auth_ssl_require_client_cert", "tls", _YES), ("*ssl*", "tls", _unknown),
     ("*disable_plaintext_auth", "tls", _YES), ("*auth_allow_cleartext", "tls", _NO), ("*auth_mechanisms", "authentication", _fewer),
     ("auth_failure_delay", "authentication", _limit(more_is_stricter=True)), ("auth_verbose*", "", None), ("auth_debug*", "", None), ("auth_cache_*", "", None),
-    ("auth_worker_*", "", None), ("auth_*", "authentication", _unknown), ("*.allow_nets", "authentication", _unknown), ("*nopassword*", "authentication", _unknown),
+    ("auth_worker_*", "", None), ("auth_*", "authentication", _unknown), ("password_query", "authentication", _unknown),
+    ("pass_filter", "authentication", _unknown), ("*.allow_nets", "authentication", _unknown), ("*nopassword*", "authentication", _unknown),
     ("login_trusted_networks", "authentication", _networks), ("haproxy_trusted_networks", "authentication", _networks), ("master_user*", "authentication", _unknown),
     ("*mail_plugins", "filters", _more_of("acl", "quota", "imap_acl", "imap_quota")), ("plugin.acl*", "restrictions", _unknown), ("acl_*", "restrictions", _unknown),
     ("plugin.sieve_before*", "filters", _unknown), ("plugin.sieve_after*", "filters", _unknown),
@@ -359,6 +360,11 @@ _DEFAULTS = {
 }
 
 
+def _default(product: str, name: str) -> str | None:
+    # A socket that Dovecot makes without a word on its mode is its owner's alone.
+    return "0600" if product == "dovecot" and name.endswith(".mode") else None if " -o " in name else _DEFAULTS.get(product, {}).get(name)
+
+
 def _entry(product: str, name: str) -> tuple:
     plain = name.rpartition(" -o ")[2].strip()
     if product not in ("postfix", "dovecot"):
@@ -386,7 +392,7 @@ def looser(product: str, name: str, old: str | None, new: str | None) -> bool | 
         return False
     values = []
     for value in (old, new):
-        value = (None if " -o " in name else _DEFAULTS.get(product, {}).get(name)) if value is None else value
+        value = _default(product, name) if value is None else value
         if value is None:
             return None
         values.append(" ".join(value.split()) if name != "passdb" else value)
@@ -411,8 +417,8 @@ _TABLES = (
     ("*_login_*maps", "authentication", _unknown), ("*_tls_policy_maps", "tls", _unknown), ("smtpd_milter_maps", "filters", _unknown),
     ("passdb", "authentication", _fewer_lines), ("passdb deny", "denials", _more_lines), ("postgrey whitelist", "filters", _fewer_lines),
 )
-_TABLE_NAMES = (("*access*", "smtpd_client_restrictions"), ("*_checks*", "header_checks"), ("*deny*", "passdb deny"), ("*relay_domains*", "relay_domains"),
-                ("*whitelist_*", "postgrey whitelist"))
+_TABLE_NAMES = (("*exceptions*", "postgrey whitelist"), ("*blacklist*", "passdb deny"), ("passwd", "passdb"), ("*access*", "smtpd_client_restrictions"), ("*_checks*", "header_checks"), ("*deny*", "passdb deny"), ("*relay_domains*", "relay_domains"),
+                ("*whitelist*", "postgrey whitelist"))
 
 
 def table_user(path: str, users: list) -> str | None:
@@ -458,8 +464,3 @@ def settings(product: str, text: str) -> dict:
             name = match.group("name") if product == "exim" or match.group("name").startswith("$") else match.group("name").lower()
             found[name] = f"{found[name]}\n{match.group('value')}" if name in found else match.group("value")
     return found
-
-
-def is_file_table(kind: str) -> bool:
-    """Whether a table of this type is a text file that is held line by line."""
-    return kind.rpartition(":")[2] in COMPILED or kind.rpartition(":")[2] in PLAIN

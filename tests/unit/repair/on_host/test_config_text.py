@@ -59,6 +59,11 @@ def test_one_setting_is_taken_back_and_a_change_beside_it_stays():
     assert taken_back(now, MAIN, "main", by_name("relayhost")) == now.replace("relayhost = [192.0.2.1]", "relayhost =")
 
 
+def test_a_variable_in_debians_files_for_exim_is_known_by_its_name():
+    assert [one.key for one in statements("dc_relay_nets='192.0.2.0/24'\n# x\n2001:db8::1 OK\npostmaster: root\n", "lines")] == [
+        "dc_relay_nets", "", "2001:db8::1", "postmaster"]
+
+
 def test_two_changes_side_by_side_are_told_apart():
     good = "a = 1\nb = 1\nc = 1\n"
     assert taken_back("a = 2\nb = 2\nc = 1\n", good, "main", by_name("b")) in ("a = 2\nb = 1\nc = 1\n", "b = 1\na = 2\nc = 1\n")
