@@ -140,6 +140,9 @@ def main():
     missing = [name for name, end in looked["collectors"].items() if not end["ok"]]
     if missing:
         module.fail_json(msg=f"The host could not be seen completely ({', '.join(missing)}), so no snapshot was taken.", collectors=looked["collectors"])
+    contained = [entry["setting"] for entry in (looked["facts"].get("postfix") or {}).get("contained") or []]
+    if contained:
+        module.fail_json(msg=f"A containment is in force ({', '.join(contained)}), and what is temporary is not kept as known good. Take it back first.")
     taken = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     manifest = {"schema": 1, "taken": taken, "taken_epoch": int(now), "state": known_good.state(looked["facts"], known_good.files(context))}
     path = os.path.join(known_good.STORE, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)))
