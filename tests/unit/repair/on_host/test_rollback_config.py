@@ -57,12 +57,19 @@ passdb {
 """
 
 
+DEFAULTS = """\
+mime_header_checks = $header_checks
+tlsproxy_tls_protocols = $smtpd_tls_protocols
+smtpd_client_event_limit_exceptions = ${smtpd_client_connection_limit_exceptions:$mynetworks}
+"""
+
+
 class Silent:
     """A host whose programs say nothing."""
 
     @staticmethod
     def run(*argv, timeout=0):
-        return Ran(argv, 0)
+        return Ran(argv, 0, DEFAULTS if argv == ("postconf", "-d") else "")
 
 
 @pytest.fixture(name="host")
@@ -172,6 +179,14 @@ def test_a_guard_that_leans_on_another_setting_is_not_loosened_by_that(host):
     with pytest.raises(Refused, match="loosen mynetworks"):
         host(now, good, settings=["office"])
     assert host(now, good, settings=["office"], may_loosen=["mynetworks"])[0] == {MAIN: good}
+
+
+def test_a_guard_that_follows_another_is_judged_with_it(host):
+    good = "smtpd_milters = inet:localhost:8891\nnon_smtpd_milters = $smtpd_milters\n"
+    now = good.replace("8891", "8899")
+    assert host(now, good, settings=["smtpd_milters"], may_loosen=["smtpd_milters"])[0] == {MAIN: good}
+    with pytest.raises(Refused, match="loosen smtpd_milters"):
+        host(now, good, settings=["smtpd_milters"], may_loosen=["non_smtpd_milters"])
 
 
 def test_a_relay_domain_comes_back_only_with_the_table_that_it_had(host):

@@ -382,16 +382,37 @@ def _good_texts(look: Look) -> dict:
     return {path: look.known(path) for path in look.good}
 
 
-def _scopes(texts: dict, defaults: dict) -> dict:
-    """{name: value} of main.cf and master.cf together, expanded; what master.cf sets is ``service/type -o name``."""
-    own = parse_main(_of_name(texts, "/main.cf"))
-    values = {**defaults, **own}
-    found = {name: expand(value, values) for name, value in values.items()}
+def _written(texts: dict, defaults: dict) -> dict:
+    """{name: value as written} of main.cf and master.cf together; what master.cf sets is ``service/type -o name``, its columns among them."""
+    found = {**defaults, **parse_main(_of_name(texts, "/main.cf"))}
     for master in parse_masters(_of_name(texts, "/master.cf")):
-        service = f"{master['service']}/{master['type']}"
         columns = {"maxproc": master["maxproc"], **{name: "y" if master[name] else "n" for name in ("chroot", "unprivileged", "private")}}
-        found.update({f"{service} -o {name}": expand(value, {**values, **master["overrides"]}) for name, value in {**columns, **master["overrides"]}.items()})
+        found.update({f"{master['service']}/{master['type']} -o {name}": value for name, value in {**columns, **master["overrides"]}.items()})
     return found
+
+
+def _scopes(texts: dict, defaults: dict) -> dict:
+    """The same, expanded."""
+    written = _written(texts, defaults)
+    services: dict = {}
+    for name, value in written.items():
+        service, override, plain = name.partition(" -o ")
+        if override:
+            services.setdefault(service, {})[plain] = value
+    return {name: expand(value, {**written, **services[name.partition(" -o ")[0]]} if " -o " in name else written) for name, value in written.items()}
+
+
+def _follows(name: str, before: dict, after: dict) -> bool:
+    """Whether a setting changes only because guards that it refers to do, which are judged themselves."""
+    if before.get(name) != after.get(name):
+        return False
+    seen, left = set(), [name]
+    while left:
+        for found in re.findall(r"\$[{(]?(\w+)", before.get(left.pop()) or ""):
+            if found not in seen and not guards.subject("postfix", found):
+                seen.add(found)
+                left.append(found)
+    return all(before.get(one) == after.get(one) for one in seen)
 
 
 def _values(look: Look, texts: dict, paths) -> dict:
@@ -414,10 +435,13 @@ def _loosened(look: Look, changed: dict) -> list:
     before, after, good = (_texts(look, {}), _texts(look, changed), _good_texts(look))
     values = [_values(look, texts, changed) for texts in (before, after, good)]
     users = _users(look, before, after, good)
+    written = [_written(texts, look.defaults) for texts in (before, after)]
     found = []
     for name in sorted(set(values[0]) | set(values[1])):
         path, plain = name.split(": ", 1) if name.startswith("/") else ("", name)
         old, new, was = (_value(each, name) for each in values)
+        if old == new or (look.software == "postfix" and _follows(name, *written)):
+            continue
         told = _told_looser(look, plain, old, new, values[:2])
         place = _place(look, changed, path, plain)
         if told is not False and not (place and _was_damaged(look, place) and _is_known_good(look, place[0]) and new == was)                 and not (_may_loosen(look, plain, place) and new == was and _tables_are_good(look, plain, new, after, good)):
