@@ -149,7 +149,9 @@ facts:
         complete: true
         source: ss -ltnp
     postfix:
-      description: The configuration of Postfix with defaults applied, its lookup tables, services and complaints. Secrets are left out.
+      description:
+        - The configuration of Postfix with defaults applied, its lookup tables, services and complaints. Secrets are left out.
+        - C(contained) are the temporary settings of our own containment that are in force, and whether a timer will take them back.
       returned: success
       type: dict
       sample: {present: true, version: 3.7.11, config_directory: /etc/postfix, queue_directory: /var/spool/postfix, errors: [], unused: []}

@@ -62,6 +62,7 @@ differences:
   sample: [{"what": "setting", "name": "relayhost", "before": null, "after": "[relay.example.org]", "source": "postconf -n", "time_epoch": null}]
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -73,12 +74,25 @@ from ansible_collections.mailops.outage.plugins.module_utils.host import known_g
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Context
 
 
+def flushed(path):
+    """The entries of a folder, or the content of a file, are on the disk before anything points at them."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def store(path, manifest, keep):
-    """Write the snapshot aside, rename it into place, point ``current`` at it, and drop the oldest ones."""
+    """Write the snapshot aside, rename it into place, point ``current`` at it, and drop the oldest ones.
+
+    Returns the files that were changed while they were copied, and so are not what the manifest says; then nothing is put in place.
+    """
     os.umask(0o077)
     aside = path + ".new"
     shutil.rmtree(aside, ignore_errors=True)
     os.makedirs(os.path.join(aside, "files"), mode=0o700)
+    described, moved = manifest["state"]["files"], []
     for name in known_good.config_paths():
         if os.path.isfile(name) and not os.path.islink(name):
             target = os.path.join(aside, "files", name.lstrip("/"))
@@ -86,17 +100,31 @@ def store(path, manifest, keep):
             shutil.copy2(name, target)
             state = os.stat(name)
             os.chown(target, state.st_uid, state.st_gid)
+            with open(target, "rb") as stream:
+                digest = hashlib.sha256(stream.read()).hexdigest()
+            if digest != described.get(name, {}).get("sha256", digest):
+                moved.append(name)
     with open(os.path.join(aside, "manifest.json"), "w", encoding="utf-8") as stream:
         json.dump(manifest, stream, sort_keys=True)
-        stream.flush()
-        os.fsync(stream.fileno())
+    if moved:
+        shutil.rmtree(aside, ignore_errors=True)
+        return moved
+    for folder, _folders, names in os.walk(aside, topdown=False):
+        for name in names:
+            flushed(os.path.join(folder, name))
+        flushed(folder)
     os.rename(aside, path)
+    flushed(known_good.STORE)
     link = os.path.join(known_good.STORE, "current")
+    if os.path.lexists(link + ".new"):
+        os.unlink(link + ".new")
     os.symlink(os.path.basename(path), link + ".new")
     os.replace(link + ".new", link)
+    flushed(known_good.STORE)
     taken = sorted(name for name in os.listdir(known_good.STORE) if name[:1].isdigit())
     for name in taken[:-keep]:
         shutil.rmtree(os.path.join(known_good.STORE, name), ignore_errors=True)
+    return []
 
 
 def main():
@@ -112,6 +140,9 @@ def main():
     missing = [name for name, end in looked["collectors"].items() if not end["ok"]]
     if missing:
         module.fail_json(msg=f"The host could not be seen completely ({', '.join(missing)}), so no snapshot was taken.", collectors=looked["collectors"])
+    contained = [entry["setting"] for entry in (looked["facts"].get("postfix") or {}).get("contained") or []]
+    if contained:
+        module.fail_json(msg=f"A containment is in force ({', '.join(contained)}), and what is temporary is not kept as known good. Take it back first.")
     taken = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     manifest = {"schema": 1, "taken": taken, "taken_epoch": int(now), "state": known_good.state(looked["facts"], known_good.files(context))}
     path = os.path.join(known_good.STORE, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now)))
@@ -120,7 +151,9 @@ def main():
         room = os.statvfs(known_good.STORE)
         if room.f_bavail * room.f_frsize < module.params["free_bytes"]:
             module.fail_json(msg=f"Less than {module.params['free_bytes']} bytes are free under {known_good.STORE}: a snapshot must not fill a mail host.")
-        store(path, manifest, max(1, module.params["keep"]))
+        moved = store(path, manifest, max(1, module.params["keep"]))
+        if moved:
+            module.fail_json(msg=f"Files were changed while the snapshot was taken ({', '.join(moved[:5])}); take it again when nobody works on this host.")
     module.exit_json(changed=True, path=path, manifest=manifest, differences=looked["facts"]["known_good"]["differences"])
 
 

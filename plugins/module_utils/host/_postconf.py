@@ -255,3 +255,17 @@ def unknown_restrictions(value: str, classes: frozenset) -> list:
 def guards_relaying(value: str) -> bool:
     """Whether a restriction list holds one of the words without which smtpd(8) refuses to start (SMTPD_ACCESS_README)."""
     return "$" in value or any(word.lower() in _RELAY_GUARDS for element in words(value) for word in words(element))
+
+
+_CONTAINED = re.compile(r"^# mailops-contain: (?P<name>\w+) until (?P<until>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ), before: ?(?P<before>.*)$", re.M)
+NOT_SET = "(not set)"
+
+
+def contained(text: str) -> dict:
+    """``{name: (until, before)}``: the settings of main.cf that our own containment set, by the remarks that it left with them (role contain).
+
+    ``until`` as ISO 8601, ``before`` the value that was there, None when there was none. A copy of main.cf takes the remarks along, so that a containment
+    that a rollback brings back is known for what it is.
+    """
+    return {match.group("name"): (match.group("until"), None if match.group("before") == NOT_SET else match.group("before"))
+            for match in _CONTAINED.finditer(text)}

@@ -208,6 +208,43 @@ def collect(context) -> dict:
     return result
 
 
+def kept(wanted) -> dict | None:
+    """The files that the snapshot in force keeps: ``{taken_epoch, files: {path: (content, uid, gid, mode)}, unfit: [path]}``; None without a snapshot.
+
+    ``wanted(path)`` chooses. ``unfit`` are those whose copy is not what the manifest says: cut off, changed, or gone. Owner and group are None where the
+    account is gone. A manifest that cannot be read is no snapshot.
+    """
+    folder = os.path.join(STORE, "current")
+    try:
+        with open(os.path.join(folder, "manifest.json"), encoding="utf-8") as stream:
+            manifest = json.load(stream)
+        taken, described = manifest["taken_epoch"], manifest["state"]["files"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    found: dict = {}
+    unfit = []
+    for path, entry in described:
+        if "sha256" not in entry or not wanted(path):
+            continue
+        try:
+            with open(os.path.join(folder, "files", path.lstrip("/")), "rb") as stream:
+                content = stream.read()
+        except OSError:
+            content = b""
+        if hashlib.sha256(content).hexdigest() == entry["sha256"]:
+            found[path] = (content, _number(pwd.getpwnam, entry["owner"]), _number(grp.getgrnam, entry["group"]), int(entry["mode"], 8))
+        else:
+            unfit.append(path)
+    return {"taken_epoch": taken, "files": found, "unfit": sorted(unfit)}
+
+
+def _number(look, name: str) -> int | None:
+    try:
+        return look(name)[2]
+    except KeyError:
+        return int(name) if name.isdigit() else None
+
+
 def compare(facts: dict) -> None:
     """Put the differences into ``facts['known_good']`` and take out what was only needed to find them."""
     known = facts.get("known_good")

@@ -1,6 +1,7 @@
 """Postfix as it is configured: what it reads, what it serves, and what is wrong with it (postconf(1), postconf(5), master(5))."""
 from __future__ import annotations
 
+import calendar
 import grp
 import os
 import pwd
@@ -13,7 +14,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.host._accounts impo
 from ansible_collections.mailops.outage.plugins.module_utils.host._bounded import side_by_side, within
 from ansible_collections.mailops.outage.plugins.module_utils.host._endpoints import routes, socket_path
 from ansible_collections.mailops.outage.plugins.module_utils.host._postconf import (
-    BACKENDS, COMPILED, PLAIN, bad_values, expand, guards_relaying, line_of, logical_lines, parse_complaints, parse_main, parse_masters, tables,
+    BACKENDS, COMPILED, PLAIN, bad_values, contained, expand, guards_relaying, line_of, logical_lines, parse_complaints, parse_main, parse_masters, tables,
     unknown_restrictions, words,
 )
 from ansible_collections.mailops.outage.plugins.module_utils.host._rules import against_us
@@ -64,6 +65,9 @@ _MOST_DOMAINS = 500
 _MOST_LOOKUPS = 40
 _ASK_SECONDS = 8.0
 _LOOKUP_SECONDS = 4.0
+# The timer that ends a containment (role contain), and how long it may be late: Postfix may not run, and then it tries again.
+CONTAIN_TIMER = "/etc/systemd/system/mailops-contain.timer"
+_MOST_LATE = 600
 # Postfix waits as long before it takes a changed source file for forgotten (dict_db.c).
 _STALE_AFTER = 100
 
@@ -72,7 +76,7 @@ def _absent() -> dict:
     """The answer of a host without Postfix: every key, empty."""
     nothing = dict.fromkeys(("version", "config_directory", "queue_directory", "data_directory", "mail_owner", "readable", "running_pid"))
     lists = ("masters", "services_missing", "transports_missing", "unknown_restrictions", "checks", "errors", "warnings", "unused", "duplicates", "maps",
-             "chroot", "addresses", "domains", "other_instances", "rules_against_us")
+             "chroot", "contained", "addresses", "domains", "other_instances", "rules_against_us")
     return dict(
         nothing, present=False, settings={}, expanded={}, **{name: [] for name in lists},
         accepts={"local": [], "virtual": [], "relay": [], "complete": True}, sasl={"enabled": False, "type": None, "path": None, "socket": None},
@@ -121,6 +125,7 @@ def _ask(context) -> dict | None:
         "expanded": {name: mask_setting(name, value) for name, value in values.items()},
         "masters": masters,
         "map_types": types.out.split(),
+        "contained": _contained(main_text, values, time.time()),
         "checks": checks,
         "readable": written.ok and services.ok,
         **complaints,
@@ -144,6 +149,16 @@ def settings(context) -> dict | None:
      readable:  False when postconf dies on main.cf or master.cf: then all this is from our own, simpler reading of the files}
     """
     return context.once("postfix", lambda: _ask(context))
+
+
+def _contained(main_text: str, values: dict, now: float) -> list:
+    """Our own containment, of which ``ends`` says whether its timer is there and not long overdue; what is not in force is none."""
+    found = []
+    for name, (until, _before) in sorted(contained(main_text).items()):
+        if values.get(name) not in ("", "no", None):
+            late = now > calendar.timegm(time.strptime(until, "%Y-%m-%dT%H:%M:%SZ")) + _MOST_LATE
+            found.append({"setting": name, "until": until, "ends": os.path.lexists(CONTAIN_TIMER) and not late})
+    return found
 
 
 def _without_values(lines: list) -> list:
@@ -436,6 +451,7 @@ def collect(context) -> dict:
     ``maps``    [{parameter, type, path, secret, source_exists, compiled_path, compiled_exists, readable, source_mtime_epoch, compiled_mtime_epoch,
                 stale, supported, lookup: ok|error|timeout|null, text, source}] tables in files, and the configuration files of table servers
     ``chroot``  [{path, system_path, missing, differs, source}]
+    ``contained`` [{setting, until, ends}] temporary settings of our own containment that are in force; ``ends``: a timer will take them back
     ``rules_against_us`` the content rules that stop a message as we send it (see _rules.py)
     ``addresses`` [{parameter, address, local}]; ``transports_missing`` [{parameter, transport}]; ``unknown_restrictions`` [{parameter, name}]
     """
@@ -451,7 +467,7 @@ def collect(context) -> dict:
         _absent(),
         present=True,
         **{name: found[name] for name in ("version", "config_directory", "queue_directory", "data_directory", "mail_owner", "masters", "checks", "errors",
-                                          "warnings", "unused", "duplicates", "readable")},
+                                          "warnings", "unused", "duplicates", "readable", "contained")},
         settings={clean(name, 100): clean(value, 2000) for name, value in found["settings"].items()},
         expanded={clean(name, 100): clean(found["expanded"][name], 2000)
                   for name in sorted(set(_WANTED) | set(found["settings"])) if name in found["expanded"]},

@@ -414,3 +414,16 @@ def test_what_the_files_hold_cannot_command_a_terminal():
     commands = with_settings(smtpd_banner="\x1b[31mred")
     commands["postconf -M"] = (0, fixture("postconf-M.txt") + "x\x1b[2J unix - - n - - pipe -o a=\x1b[1mb argv=/bin/\x07x\n", "")
     assert "\\x1b" not in repr(postfix.collect(Host(commands, {MAIN: ""})))
+
+
+@pytest.mark.parametrize("value, until, timer, expected", [
+    ("yes", "2026-11-23T21:00:00Z", True, [{"setting": "soft_bounce", "until": "2026-11-23T21:00:00Z", "ends": True}]),
+    ("yes", "2026-11-23T21:00:00Z", False, [{"setting": "soft_bounce", "until": "2026-11-23T21:00:00Z", "ends": False}]),
+    ("yes", "2026-11-23T20:00:00Z", True, [{"setting": "soft_bounce", "until": "2026-11-23T20:00:00Z", "ends": False}]),
+    ("no", "2026-11-23T21:00:00Z", True, []),
+])
+def test_our_own_containment_is_told_from_an_administrators_setting(tmp_path, monkeypatch, value, until, timer, expected):
+    monkeypatch.setattr(postfix, "CONTAIN_TIMER", str(tmp_path if timer else tmp_path / "none"))
+    text = f"# mailops-contain: soft_bounce until {until}, before: (not set)\nsoft_bounce = {value}\n"
+    assert postfix._contained(text, {"soft_bounce": value}, 1795467000) == expected
+    assert postfix._contained("soft_bounce = yes\n", {"soft_bounce": "yes"}, 1795467000) == []

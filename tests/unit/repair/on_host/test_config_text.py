@@ -59,6 +59,11 @@ def test_one_setting_is_taken_back_and_a_change_beside_it_stays():
     assert taken_back(now, MAIN, "main", by_name("relayhost")) == now.replace("relayhost = [192.0.2.1]", "relayhost =")
 
 
+def test_a_variable_in_debians_files_for_exim_is_known_by_its_name():
+    assert [one.key for one in statements("dc_relay_nets='192.0.2.0/24'\n# x\n2001:db8::1 OK\npostmaster: root\n", "lines")] == [
+        "dc_relay_nets", "", "2001:db8::1", "postmaster"]
+
+
 def test_two_changes_side_by_side_are_told_apart():
     good = "a = 1\nb = 1\nc = 1\n"
     assert taken_back("a = 2\nb = 2\nc = 1\n", good, "main", by_name("b")) in ("a = 2\nb = 1\nc = 1\n", "b = 1\na = 2\nc = 1\n")
@@ -91,8 +96,9 @@ def test_a_block_of_dovecot_is_taken_back_whole_and_the_line_after_it_stays():
     assert taken_back(now, DOVECOT, "dovecot", by_name("service lmtp")) == DOVECOT + "mail_debug = yes\n"
 
 
-def test_a_block_that_is_never_closed_is_one_statement():
-    assert len(statements("a = 1\nservice x {\n b = 2\nc = 3\n", "dovecot")) == 2
+def test_a_block_that_is_never_closed_ends_where_a_line_stands_no_further_in():
+    found = statements("a = 1\nservice x {\n b {\n  b = 2\n}\n\n# c\nc = 3\n", "dovecot")
+    assert [(one.key, one.broken) for one in found] == [("a", False), ("service x", True), ("", False), ("", False), ("c", False)]
 
 
 def test_braces_in_comments_and_quotes_do_not_count():
@@ -111,3 +117,95 @@ def test_what_is_gone_comes_back_and_what_is_new_stays():
 def test_the_statement_that_the_software_complains_of_is_found(text, errors, stays, goes):
     found = taken_back(text + "# a remark\n", MAIN, "main", config_text.blamed(text, "main", errors))
     assert stays in found and goes not in found and "# a remark" in found
+
+
+RESTRICTED = MAIN.replace("smtpd_client_restrictions = permit", "smtpd_recipient_restrictions = permit_mynetworks,\n  reject_unauth_destination\nmessage_size_limit = 20480000")
+TORN = "smtpd_recipient_restrictions = permit_mynetworks,\n"
+PLAIN_BLOCK = "service auth {\n  unix_listener auth {\n    mode = 0660\n  }\n}\n"
+
+
+@pytest.mark.parametrize("kind, good, damaged, errors", [
+    ("master", MASTER, MASTER.replace("       -       -       smtpd\nsub", "       -       -\nsub"), [{"line": 1, "text": "bad transport type"}]),
+    ("master", MASTER, MASTER.replace("submission inet n", "submission n"), [{"line": 2, "text": "bad transport type: n"}]),
+    ("master", MASTER, MASTER.replace("smtp      inet", "inet"), [{"line": None, "text": "missing field"}]),
+    ("main", RESTRICTED, RESTRICTED.replace("works,\n  reject", "works,\nreject"), [{"line": None, "text": "missing '='"}]),
+    ("main", RESTRICTED, RESTRICTED.replace("smtpd_recipient_restrictions", "smtpd_recipient_restr\nictions"), [{"line": 8, "text": "missing '='"}]),
+    ("main", RESTRICTED, RESTRICTED.replace("message_size_limit =", "message_size_limit"), [{"line": 10, "text": "missing '='"}]),
+    ("dovecot", DOVECOT + PLAIN_BLOCK, (DOVECOT + PLAIN_BLOCK).replace("0600\n  }\n", "0600\n"), [{"line": 14, "text": "Expecting '}'"}]),
+    ("dovecot", PLAIN_BLOCK + DOVECOT, PLAIN_BLOCK.replace("  }\n}", "  }") + DOVECOT, [{"line": 9, "text": "Unknown section name"}]),
+    ("dovecot", DOVECOT, DOVECOT.replace("service lmtp {", "service lmtp"), [{"line": 2, "text": "Expecting '=' or '{'"}]),
+    ("dovecot", DOVECOT, DOVECOT.replace("ssl_cert =", "ssl_cert"), [{"line": 7, "text": "Expecting '='"}]),
+])
+def test_the_good_statement_comes_back_where_a_damaged_one_stands(kind, good, damaged, errors):
+    """With another's good change beside it, which stays."""
+    assert damaged != good
+    added = {"master": "policy unix - n n - 0 spawn user=nobody argv=/usr/bin/policy\n", "main": "smtputf8_enable = no\n", "dovecot": "mail_debug = yes\n"}[kind]
+    assert taken_back(damaged + added, good, kind, config_text.blamed(damaged, kind, errors)) == good + added
+    assert taken_back(added + damaged, good, kind, config_text.blamed(added + damaged, kind, [{"line": None, "text": "x"}])) == added + good
+
+
+def test_a_garbled_name_gives_its_place_to_the_setting_that_it_was():
+    now = RESTRICTED.replace("message_size_limit", "message_size_limti")
+
+    def unknown(statement):
+        return statement.key == "message_size_limti"
+    for name in ("message_size_limit", "message_size_limti"):
+        assert taken_back(now, RESTRICTED, "main", by_name(name), unknown=unknown) == RESTRICTED
+    assert taken_back(now, RESTRICTED, "main", by_name("message_size_limit")).count("message_size_lim") == 2
+    master = MASTER.replace("smtp      inet", "smpt      inet")
+    assert taken_back(master, MASTER, "master", by_name("smtp/inet"), unknown=lambda one: one.key == "smpt/inet") == MASTER
+
+
+def test_a_setting_that_took_the_place_of_another_on_purpose_stays():
+    now = MASTER.replace("submission inet", "submissions inet")
+    found = taken_back(now, MASTER, "master", by_name("submission/inet"))
+    assert "submission inet" in found and "submissions inet" in found
+
+
+def test_an_override_goes_back_without_the_rest_of_its_entry():
+    now = MASTER.replace("=postfix/submission", "=postfix/sub").replace("smtpd_sasl_auth_enable=yes", "smtpd_sasl_auth_enable=no")
+    assert taken_back(now, MASTER, "master", lambda one: False, overrides=["smtpd_sasl_*"]) == MASTER.replace("=postfix/submission", "=postfix/sub")
+    gone = MASTER.replace("  -o smtpd_sasl_auth_enable=yes\n", "").replace("=postfix/submission", "=postfix/sub")
+    assert taken_back(gone, MASTER, "master", lambda one: False, overrides=["smtpd_sasl_*"]) == MASTER.replace("=postfix/submission", "=postfix/sub")
+    more = MASTER.replace("enable=yes\n", "enable=yes\n  -o { smtpd_milters = inet:localhost:1 }\n").replace("=postfix/submission", "=postfix/sub")
+    assert taken_back(more, MASTER, "master", lambda one: False, overrides=["smtpd_milters"]) == MASTER.replace("=postfix/submission", "=postfix/sub")
+
+
+def test_what_a_rollback_would_take_away_is_named():
+    assert config_text.lacking(MAIN, MAIN, MAIN.replace("relayhost =\n", ""), "main") == ["relayhost"]
+    damaged = MASTER.replace("smtp      inet", "zzz")
+    assert config_text.lacking(damaged, MASTER, damaged[damaged.index("\n") + 1:], "master") == ["smtp/inet"]
+    assert config_text.lacking(MAIN.replace("relayhost =\n", ""), MAIN, MAIN.replace("relayhost =\n", ""), "main") == []
+
+
+def _dropped_brace(text, number):
+    braces = [place for place, letter in enumerate(text) if letter in "{}"]
+    place = braces[number % len(braces)]
+    return text[:place] + text[place + 1:]
+
+
+def _dropped_field(text, number):
+    one = [one for one in statements(text, "master") if one.key][number % 3]
+    fields = one.text.split(maxsplit=7)
+    del fields[number % 7]
+    return text.replace(one.text, "  ".join(fields) + ("" if one.text.endswith(fields[-1]) else "\n"), 1)
+
+
+def _torn(text, number):
+    """A line break within the name of a setting, or before its value."""
+    one = [one for one in statements(text, "main") if one.key][number % 5]
+    place = 1 + number % max(1, one.text.index("="))
+    return text.replace(one.text, one.text[:place] + "\n" + one.text[place:], 1)
+
+
+DAMAGE = {"master": (MASTER, _dropped_field, "policy unix - n n - 0 spawn user=nobody argv=/usr/bin/policy\n"), "main": (RESTRICTED, _torn, "smtputf8_enable = no\n"),
+          "dovecot": (DOVECOT + PLAIN_BLOCK, _dropped_brace, "mail_debug = yes\n")}
+
+
+@given(st.sampled_from(sorted(DAMAGE)), st.integers(0, 200), st.booleans())
+def test_any_damage_is_mended_and_another_change_stays(kind, number, before):
+    good, damage, added = DAMAGE[kind]
+    now = added + damage(good, number) if before else damage(good, number) + added
+    found = taken_back(now, good, kind, config_text.blamed(now, kind, [{"line": None, "text": "it cannot be read"}]))
+    # Where a brace stood alone an empty line stays.
+    assert [line for line in found.splitlines() if line.strip()] == [line for line in (added + good if before else good + added).splitlines() if line.strip()]

@@ -55,13 +55,18 @@ def test_the_rights_of_the_queue(table, now, remembered, expected):
     (state(0, 0, 0o600), None, False, (0, 106, 0o640)),
     (state(101, 0, 0o000), None, False, (101, 0, 0o400)),
     (state(0, 0, 0o600), (0, 120, 0o640), False, (0, 120, 0o640)),
-    # A snapshot that would not help is no help.
-    (state(0, 0, 0o600), (0, 0, 0o600), False, (0, 106, 0o640)),
+    # When mail worked it was no more open than now.
+    (state(0, 0, 0o600), (0, 0, 0o600), False, None),
+    (state(0, 0, 0o700, FOLDER), (0, 0, 0o700), False, None),
     # Another group reads it: it is not taken from that group.
     (state(0, 110, 0o640), None, False, None),
     (state(0, 0, 0o700, FOLDER), None, False, (0, 106, 0o710)),
-    (state(0, 0, 0o600), None, True, (101, 106, 0o600)),
-    (state(0, 0, 0o600), (101, 106, 0o644), True, (101, 106, 0o600)),
+    # A key is opened to what is known of it, and never to others.
+    (state(0, 0, 0o600), None, True, None),
+    (state(0, 0, 0o600), (101, 106, 0o644), True, (101, 106, 0o640)),
+    (state(0, 0, 0o600), (0, 106, 0o640), True, (0, 106, 0o640)),
+    (state(0, 0, 0o600), (0, 0, 0o604), True, None),
+    (state(0, 0, 0o700, FOLDER), None, True, None),
 ])
 def test_a_reader_gets_its_own_right_and_nobody_else(now, remembered, key, expected):
     found = remedy.reader_rights("/etc/dovecot/users", now, KNOWN.users["dovecot"], remembered, key)
@@ -233,6 +238,24 @@ def test_a_store_that_all_belongs_to_another_account_has_another_setting_and_is_
     remedy._see_that_it_is_not_the_configuration(wrong, KNOWN, STORE, {})
     with pytest.raises(steps.Refused, match="when mail last worked|When mail last worked"):
         remedy._see_that_it_is_not_the_configuration(wrong, KNOWN, STORE, {"/srv/vmail": (5000, 5000, 0o770)})
+
+
+@pytest.mark.parametrize("former, opened, said", [
+    # It was shut to others and mail worked: nothing is opened.
+    (0o700, None, 0),
+    # What the snapshot knows comes back, and nothing wider.
+    (0o711, 0o711, 0), (0o750, None, 1),
+    # Without a snapshot a person opens it.
+    (None, None, 1),
+])
+def test_a_store_is_opened_to_what_is_known_of_it_and_no_further(monkeypatch, tmp_path, former, opened, said):
+    place, owner = tmp_path / "vmail", (os.getuid(), os.getgid())
+    place.mkdir(mode=0o700)
+    monkeypatch.setattr(remedy, "obstacles", lambda *arguments: [str(place)])
+    left = []
+    remembered = {} if former is None else {str(place): (*owner, former)}
+    found = remedy._root(Store(str(place), f"{place}/*/*"), None, KNOWN, remembered, left)
+    assert [(step.uid, step.gid, step.mode) for step in found] == ([(*owner, opened)] if opened else []) and len(left) == said
 
 
 HOMES = Store("/home", inside="Maildir")

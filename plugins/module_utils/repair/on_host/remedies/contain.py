@@ -1,9 +1,15 @@
-"""Turn loss of mail into delay for a while: soft_bounce, or deferring a transport (postconf(5)). A timer on the host takes it back at its expiry."""
+"""Turn loss of mail into delay for a while: soft_bounce, or deferring a transport (postconf(5)). A timer on the host takes it back at its expiry.
+
+Each setting bears a remark in main.cf that says that it is ours, until when, and what was there before (``_postconf.contained``). So it can be taken back
+when the timer is lost, and told from an administrator's setting; the timer stays until it has done its work.
+"""
 from __future__ import annotations
 
 import os
 import re
+import time
 
+from ansible_collections.mailops.outage.plugins.module_utils.host._postconf import NOT_SET, contained
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import config_text
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.steps import Command, Refused, Remove, Write
 
@@ -34,32 +40,38 @@ def steps(_context, options, main: str = MAIN, unit: str = UNIT):
         raise Refused("Name what to do: contain_soft_bounce or contain_defer_transports.")
     if options["expires"] < 60 or any(not _VALUE.fullmatch(name) for name in options["defer_transports"]):
         raise Refused("A containment needs an expiry of at least 60 seconds, and transports by their plain names.")
-    now = values(text)
-    if all(now.get(name) == value for name, value in wanted.items()):
+    now, ours, armed = values(text), contained(text), os.path.lexists(timer)
+    # Whether an administrator's, or ours and with its end.
+    if all(now.get(name) == value and (armed or name not in ours) for name, value in wanted.items()):
         return
     if not os.path.isdir("/run/systemd/system"):
         raise Refused("Without systemd no timer can take it back; set it by hand, and note when it must go.")
-    for name, content in unit_texts(wanted, now, options["expires"]).items():
+    before = {**{name: now.get(name) for name in wanted}, **{name: former for name, (_until, former) in ours.items()}}
+    until = time.time() + options["expires"]
+    for name, content in unit_texts(before, options["expires"], until, main).items():
         yield Write(unit + name, content.encode(), "takes the containment back by itself", undo=f"rm {unit}{name}", uid=0, gid=0, mode=0o644)
     yield Command(("systemctl", "daemon-reload"), "to know the timer")
     # Before the change, so that it cannot stay without its end.
-    yield Command(("systemctl", "enable", "--now", os.path.basename(timer)), f"it ends after {options['expires']} s",
-                  undo=f"systemctl disable --now {os.path.basename(timer)}")
-    yield Write(main, with_values(text, wanted).encode("utf-8", "surrogateescape"), "what would be lost waits instead",
-                undo="; ".join(_undo(name, now.get(name)) for name in wanted))
+    name = os.path.basename(timer)
+    yield Command(("systemctl", "enable", "--now", name), f"it ends after {options['expires']} s", undo=f"systemctl disable --now {name}")
+    if armed:
+        yield Command(("systemctl", "restart", name), "the time begins anew")
+    wanted = {**{name: now[name] for name in ours if name in now}, **wanted}
+    yield Write(main, with_values(text, wanted, remarks(before, until)).encode("utf-8", "surrogateescape"), "what would be lost waits instead",
+                undo="; ".join(_undo(name, former) for name, former in before.items()))
     yield Command(("postfix", "reload"), "to read it")
 
 
 def _taken_back(text: str, main: str, timer: str, service: str):
-    undo = re.findall(r"^ExecStart=/usr/sbin/postconf (-X|-e) \"?(\w+)(?: = ([^\"\n]*))?", _text(service) or "", re.M)
-    then = {name: value if how == "-e" else None for how, name, value in undo}
-    content = with_values(text, then) if then else text
+    content = with_values(text, {name: former for name, (_until, former) in contained(text).items()})
+    there = [path for path in (timer, service) if os.path.lexists(path)]
     if content != text:
         yield Write(main, content.encode("utf-8", "surrogateescape"), "the containment is over")
-        yield Command(("postfix", "reload"), "to read it")
-    if os.path.lexists(timer):
+    if content != text or there:
+        # One that does not run reads it when it starts.
+        yield Command(("postfix", "reload"), "to read it", ok=(0, 1))
+    if timer in there:
         yield Command(("systemctl", "disable", "--now", os.path.basename(timer)), "it is taken back already")
-    there = [path for path in (timer, service) if os.path.lexists(path)]
     for path in there:
         yield Remove(path, "it is not needed any more")
     if there:
@@ -71,29 +83,45 @@ def values(text: str) -> dict:
     return {one.names[0]: " ".join(one.text.partition("=")[2].split()) for one in config_text.statements(text, "main") if one.names}
 
 
-def with_values(text: str, wanted: dict) -> str:
-    """main.cf with these settings, each set once where it was first; None takes one out."""
+def with_values(text: str, wanted: dict, remarked: str = "") -> str:
+    """main.cf with these settings, each set once where it was first, and with our remarks on them at its end in place of all former ones; None takes a
+    setting out."""
     kept, done = [], set()
     for one in config_text.statements(text, "main"):
         name = one.names[0] if one.names else ""
         if name not in wanted:
-            kept.append(one.text)
+            kept += [] if not name and contained(one.text) else [one.text]
         elif name not in done and wanted[name] is not None:
             kept.append(f"{name} = {wanted[name]}\n")
         done.add(name)
     whole = "".join(kept)
-    added = "".join(f"{name} = {value}\n" for name, value in wanted.items() if name not in done and value is not None)
+    added = remarked + "".join(f"{name} = {value}\n" for name, value in wanted.items() if name not in done and value is not None)
     return whole + ("\n" if added and whole and not whole.endswith("\n") else "") + added
 
 
-def unit_texts(wanted: dict, before: dict, expires: int) -> dict:
-    """{".service": text, ".timer": text} that put the former values back after ``expires`` seconds; kept over a reboot, which begins the time anew."""
-    undo = "".join(f"ExecStart=/usr/sbin/{_undo(name, before.get(name))}\n" for name in wanted)
+def remarks(before: dict, until: float) -> str:
+    """The remarks on settings, as ``_postconf.contained`` reads them; ``before`` is {name: former value, None where there was none}."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(until))
+    return "".join(f"# mailops-contain: {name} until {stamp}, before: {NOT_SET if former is None else former}\n" for name, former in before.items())
+
+
+def unit_texts(before: dict, expires: int, until: float, main: str = MAIN) -> dict:
+    """{".service": text, ".timer": text} that put the values ``before`` back after ``expires`` seconds or at ``until`` (epoch), whichever is first.
+
+    A reboot begins the seconds anew, and a clock may be wrong: so there are two ends (systemd.timer(5)). What fails is tried again each minute, and only what
+    was done takes the timer away.
+    """
+    undo = "".join(f"ExecStart=/usr/sbin/{_undo(name, former)}\n" for name, former in before.items())
+    # Postfix that does not run reads it when it starts.
+    reload = "ExecStart=/bin/sh -c '! /usr/sbin/postfix status 2>/dev/null || exec /usr/sbin/postfix reload'\n"
     return {
-        ".service": f"[Unit]\nDescription=Take back the containment of a mail outage\n\n[Service]\nType=oneshot\n{undo}"
-                    "ExecStart=-/usr/sbin/postfix reload\nExecStartPost=/bin/systemctl disable mailops-contain.timer\n",
-        ".timer": f"[Unit]\nDescription=End of the containment of a mail outage\n\n[Timer]\nOnActiveSec={expires}\nAccuracySec=1s\n\n"
-                  "[Install]\nWantedBy=timers.target\n",
+        ".service": "[Unit]\nDescription=Take back the containment of a mail outage\n\n[Service]\nType=oneshot\nTimeoutStartSec=120\n"
+                    f"{undo}ExecStart=/bin/sed -i --follow-symlinks \"/^# mailops-contain: /d\" {main}\n{reload}"
+                    "ExecStartPost=/bin/systemctl disable --now mailops-contain.timer\nExecStartPost=/bin/rm -f "
+                    f"{UNIT}.timer {UNIT}.service\n",
+        ".timer": "[Unit]\nDescription=End of the containment of a mail outage\n\n[Timer]\n"
+                  f"OnActiveSec={expires}\nOnCalendar={time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime(until))} UTC\nPersistent=true\n"
+                  "OnUnitInactiveSec=60\nAccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n",
     }
 
 

@@ -1,7 +1,8 @@
 """Give back owners and modes that keep mail from moving: of the queue, of keys and user files, of sockets, and of mailboxes.
 
 What is right is told by the package's own table (postfix-files), by the configuration, and by the known-good snapshot. Nothing is
-opened further than the program that needs it: a key never gets readable for everybody, nor anything writable.
+opened further than the program that needs it: a key never gets readable for everybody, nor anything writable. The rights of a key
+and of the mail store itself are guards: they are opened to what the snapshot knows of them, or by a person.
 """
 from __future__ import annotations
 
@@ -172,17 +173,18 @@ def _admit(path: str, user: str, known, remembered: dict, left: list, key: bool 
 
 
 def reader_rights(place: str, state, account, remembered: tuple | None, key: bool) -> tuple | None:
-    """``(uid, gid, mode)`` with which an account may read a file or pass a folder; None when that would take it from another group.
+    """``(uid, gid, mode)`` with which an account may read a file or pass a folder; None when that is for a person: it would take it from another group, it
+    would open more than there was when mail last worked, or a key of which that is not known.
 
-    Only the owner's and the group's bits are added, never everybody's. A key that its user cannot read is given to the user alone.
+    Only the owner's and the group's bits are added, never everybody's.
     """
     folder = stat.S_ISDIR(state.st_mode)
     want = os.X_OK if folder else os.R_OK
-    if remembered and permits(_pretended(remembered, state), account.uid, account.groups, want) and not (key and not folder and remembered[2] & 0o007):
-        return remembered
+    if remembered and key and not folder:
+        remembered = (*remembered[:2], remembered[2] & ~0o007)
+    if remembered or key:
+        return remembered if remembered and permits(_pretended(remembered, state), account.uid, account.groups, want) else None
     mode = stat.S_IMODE(state.st_mode)
-    if key and not folder:
-        return account.uid, account.gid, 0o600
     if state.st_uid == account.uid:
         return state.st_uid, state.st_gid, mode | want << 6
     if state.st_gid not in (0, account.gid) and mode & 0o070:
@@ -251,14 +253,16 @@ def _store(context, known, remembered: dict, left: list) -> list:
         return []
     boxes, wrong = _unwell(place, known)
     uid = known.uid(place.owner) if place.owner else None
-    root = _root(place, uid, known, remembered, left)
-    if not wrong and not root:
+    shut: list = []
+    root = _root(place, uid, known, remembered, shut)
+    if not wrong and not root and not (shut and uid):
         return []
     gone = _not_mounted(context, place)
     if gone:
         raise Refused(f"{gone} is not mounted: what lies at {place.root} is not the mail store, and opening it would let new mail go astray. Mount it first.")
     if not boxes:
         raise Refused(f"There is no mailbox below {place.root}: see whether the mail store is mounted.")
+    left += shut
     many = len(wrong) > 1 and len(wrong) * 2 > len(boxes)
     if many:
         _see_that_it_is_not_the_configuration(wrong, known, place, remembered)
@@ -312,7 +316,7 @@ def _gid(uid: int, known) -> int | None:
 
 
 def _root(place, uid, known, remembered: dict, left: list) -> list:
-    """The root of the store, when those who own mail may not pass it."""
+    """The root of the store, when those who own mail may not pass it: as the snapshot has it, and else for a person."""
     reader = uid if uid is not None else next((account.uid for account in known.users.values() if account.uid in range(1000, 60000)), None)
     if not reader:
         return []
@@ -325,16 +329,14 @@ def _root(place, uid, known, remembered: dict, left: list) -> list:
     for stop in stops:
         state = os.stat(stop)
         former = remembered.get(stop)
-        if former and permits(_pretended(former, state), reader, groups, os.X_OK):
-            target = former
-        elif stop == place.root and uid is not None:
-            target = (uid, state.st_gid if _gid(uid, known) is None else _gid(uid, known), stat.S_IMODE(state.st_mode) | 0o700)
+        if former == (state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode)):
+            # So it was when mail worked: whoever may not pass need not.
+            continue
+        if former and stop.count("/") > 1 and permits(_pretended(former, state), reader, groups, os.X_OK):
+            found.append(_own(stop, state, former, f"{known.user_name(reader)} may not pass, as it could when mail last worked"))
         else:
-            target = (state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode) | 0o111)
-        if stop.count("/") < 2:
-            left.append((place.root, f"{stop} keeps users out ({stat.S_IMODE(state.st_mode):04o}); it is not mail's alone: chmod {target[2]:04o} {stop}"))
-        else:
-            found.append(_own(stop, state, target, f"{known.user_name(reader)} may not pass"))
+            left.append((place.root, f"{stop} keeps {known.user_name(reader)} out ({known.user_name(state.st_uid)} {stat.S_IMODE(state.st_mode):04o}), and it is not "
+                                     "known that it did not when mail last worked: a person must open it"))
     return found
 
 
