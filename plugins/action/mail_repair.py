@@ -57,7 +57,6 @@ class ActionModule(ActionBase):
         # The timer must not fall into a remedy that takes its time, such as an installation.
         rollback_after = args["rollback_after"] + getattr(REMEDIES[step["role"]], "MOST_SECONDS", 0)
         began = self._guard("begin", owner=made["owner"], remedy=step["role"], cause=step["cause"], rollback_after=rollback_after,
-                            files=[command["path"] for command in step["commands"] if command.get("path")],
                             lock_seconds=rollback_after + args["settle"], per_hour=args["per_hour"], per_day=args["per_day"])
         if not began.get("granted"):
             return dict(result, **self._end("refused", began.get("because") or began.get("msg") or "the guard did not answer"))
@@ -91,7 +90,6 @@ class ActionModule(ActionBase):
             return self._put_back(clean(answer.get("msg") or "the remedy failed"))
         if step["role"] != "restart_service":
             self._start_what_stopped()
-        self._guard("note", files=[record["path"] for record in taken if record.get("path")])
         waited = self._wait(awaited, args)
         return self._end("changed", f"waited {waited:.0f} s for the mail services to answer", changed_at=changed_at)
 
