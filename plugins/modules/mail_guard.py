@@ -8,8 +8,12 @@ module: mail_guard
 short_description: Guard a repair on a mail host with a lock, a budget, a checkpoint and a rollback timer
 version_added: 0.1.0
 description:
-  - Before a repair it takes a lock and a checkpoint and sets a timer that puts the host back unless the repair is confirmed in time.
-  - It never touches mail, SSH or the firewall, and leaves a file that a person changed after the repair.
+  - Before a repair it takes a lock, opens a checkpoint and sets a timer that puts the host back unless the repair is confirmed in time.
+  - While a checkpoint is open, M(mailops.outage.mail_remedy) notes in it what each step touches, as it was and as the step left it.
+  - Only what is still exactly as the repair left it is put back, once, and what is replaced is kept in the checkpoint. What somebody else changed
+    since is left and told. While a person is at work nothing is put back; the timer tries again later, five times in all.
+  - A checkpoint that could not be put back wholly is shown by C(status) and keeps the next repair from beginning, until a person acknowledges it.
+  - It never touches mail, SSH or the firewall.
   - Needs systemd on the host. A refusal is a result, not a failure.
 author: mailops.outage contributors (@mailops)
 options:
@@ -17,9 +21,9 @@ options:
     description: What to do.
     type: str
     required: true
-    choices: [status, begin, note, confirm, roll_back, release]
+    choices: [status, begin, confirm, roll_back, acknowledge, release]
   step:
-    description: The step of the plan; needed by begin, note, confirm and roll_back.
+    description: The step of the plan, or the name of a checkpoint; needed by begin, confirm, roll_back and acknowledge.
     type: str
   owner:
     description: Who repairs; needed by begin and release.
@@ -33,7 +37,11 @@ options:
     type: str
     default: ""
   because:
-    description: Why the repair is rolled back.
+    description: Why the repair is confirmed or rolled back.
+    type: str
+    default: ""
+  journal:
+    description: The last digest of the controller's journal; begin, confirm and roll_back keep it in the checkpoint.
     type: str
     default: ""
   interrupted:
@@ -70,11 +78,6 @@ options:
         description: The first hexadecimal digits of its SHA-256.
         type: str
         required: true
-  files:
-    description: Files that the remedy changes; begin keeps them, also that they are absent, and note tells how the remedy left them.
-    type: list
-    elements: path
-    default: []
 attributes:
   check_mode:
     description: Changes nothing; begin says whether the marker, the budget and the files would allow it.
@@ -88,11 +91,17 @@ EXAMPLES = r"""
 - name: Begin a guarded repair
   mailops.outage.mail_guard:
     action: begin
-    step: s1
+    step: 4be1f0c2a9d7
     owner: run-20261124T020000Z
     remedy: restart_service
     cause: postfix-stopped
   register: guard
+  become: true
+
+- name: Say that a person has looked at what could not be put back
+  mailops.outage.mail_guard:
+    action: acknowledge
+    step: 20261124T020000Z-4be1f0c2a9d7
   become: true
 """
 
@@ -111,7 +120,7 @@ checkpoint:
   description: The checkpoint's name.
   returned: begin
   type: str
-  sample: 20261124T020000Z-s1
+  sample: 20261124T020000Z-4be1f0c2a9d7
 rolls_back_at:
   description: When the host puts itself back, in UTC.
   returned: begin
@@ -126,167 +135,131 @@ lock:
   description: The lock that is held; C(seconds_left) is below 0 when it has expired.
   returned: status
   type: dict
-  sample: {"owner": "run-20261124T020000Z", "step": "s1", "seconds_left": 1312.5}
+  sample: {"owner": "run-20261124T020000Z", "step": "4be1f0c2a9d7", "seconds_left": 1312.5}
 human_at_work:
   description: The marker of a person at work, or null.
   returned: status
   type: str
   sample: null
 checkpoints:
-  description: The open checkpoints.
+  description: The open checkpoints, and those that could not be put back and that nobody has acknowledged.
   returned: status
   type: list
   elements: dict
-  sample: []
+  contains:
+    id:
+      description: Its name.
+      type: str
+      sample: 20261124T020000Z-4be1f0c2a9d7
+    step:
+      description: The step of the plan.
+      type: str
+      sample: 4be1f0c2a9d7
+    owner:
+      description: Who repairs.
+      type: str
+      sample: run-20261124T020000Z
+    remedy:
+      description: The role that repairs.
+      type: str
+      sample: restart_service
+    cause:
+      description: The cause that is repaired.
+      type: str
+      sample: service.mta_stopped
+    rolls_back_at:
+      description: When the host puts itself back, in UTC.
+      type: str
+      sample: "2026-11-24T02:10:00Z"
+    state:
+      description: As RV(state).
+      type: str
+      sample: open
+    because:
+      description: Why it stands so.
+      type: str
+      sample: ""
+    journal:
+      description: The last digest of the controller's journal that the host was told.
+      type: str
+      sample: ""
+    left:
+      description: As RV(left), of the last try.
+      type: list
+      elements: dict
+      sample: []
+    attempts:
+      description: How often it was tried to put it back.
+      type: int
+      sample: 0
 tries:
   description: The tries of the last day; null when the ledger cannot be read.
   returned: status
   type: list
   elements: dict
   sample: []
+state:
+  description:
+    - How the checkpoint stands on the host in the end, whoever brought it there.
+    - C(open), C(confirmed), C(rolled_back), or C(interrupted) where what was rolled back is a repair that its controller never finished.
+    - C(not_put_back) when something could not be put back, or is not known to be; C(given_up) when the last try failed.
+    - C(rolling_back) only after a crash in the middle, until the timer goes on. Empty when there is no such checkpoint.
+  returned: confirm, roll_back, acknowledge
+  type: str
+  sample: confirmed
 restored:
   description: What was put back.
-  returned: roll_back
+  returned: confirm, roll_back, acknowledge
   type: list
   elements: str
   sample: [/etc/postfix/main.cf]
 left:
-  description: What was left as it is, and why.
-  returned: roll_back
+  description: What was left as it is, and why; C(again) tells whether another try may help.
+  returned: confirm, roll_back, acknowledge
   type: list
   elements: dict
-  sample: []
+  sample: [{"path": /etc/postfix/main.cf, "because": it was changed after the repair, "again": false}]
+units:
+  description: What was done to units.
+  returned: confirm, roll_back, acknowledge
+  type: list
+  elements: str
+  sample: [reload-or-restart postfix.service]
 """
 
 import os
-import re
-import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.mailops.outage.plugins.module_utils.host import known_good
-from ansible_collections.mailops.outage.plugins.module_utils.host.context import Context
-from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import budget, checkpoint, harmless, lock, moment, rollback, store, timer
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import guard, rollback
 
-
-def status():
-    """What the guard knows on this host; changes nothing."""
-    try:
-        tries = budget.recent(moment.present())
-    except ValueError:
-        tries = None
-    names = ("id", "step", "owner", "remedy", "cause", "rolls_back_at")
-    return {"granted": True, "because": "", "lock": lock.read(), "human_at_work": store.human_at_work(), "tries": tries,
-            "checkpoints": [{name: manifest[name] for name in names} for _folder, manifest in checkpoint.opened()]}
-
-
-def not_as_seen(expect):
-    """The first expected file that is not as the diagnosis saw it, as a sentence, or an empty text."""
-    for item in expect:
-        digest = (rollback.describe(item["path"]) or {}).get("sha256", "")
-        if not digest.startswith(item["digest"]) or bool(digest) != bool(item["digest"]):
-            return f"{item['path']} was changed since the diagnosis; run the diagnosis again."
-    return ""
-
-
-def refusal(params, now):
-    """Why the repair may not begin, apart from the lock; an empty text when it may."""
-    marker = store.human_at_work()
-    if marker:
-        return f"A person is at work on this host ({marker}); remove the marker when they are done."
-    for _folder, manifest in checkpoint.opened():
-        return f"The repair {manifest['id']} of {manifest['owner']} is still open; confirm it or roll it back first."
-    return budget.refusal(params["remedy"], now, params["per_hour"], params["per_day"], cause=params["cause"]) or not_as_seen(params["expect"])
-
-
-def begin(params, check_mode):
-    """Lock, budget, checkpoint, timer, in this order; nothing is left half-done when one of them refuses."""
-    now = moment.present()
-    because = refusal(params, now)
-    if because or check_mode:
-        return {"changed": False, "granted": not because, "because": because}
-    taken, said = lock.take(params["owner"], params["step"], params["lock_seconds"], now["uptime"])
-    if not taken:
-        return {"changed": False, "granted": False, "because": said}
-    # Another guard may have begun between the first look and the lock.
-    because = refusal(params, now)
-    folder = identity = None
-    if not because:
-        identity = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now["epoch"])) + "-" + re.sub(r"[^A-Za-z0-9]", "_", params["step"])[:40]
-        about = {name: params[name] for name in ("step", "owner", "remedy", "cause")}
-        about.update(id=identity, rolls_back_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now["epoch"] + params["rollback_after"])))
-        try:
-            place = store.choose()
-            budget.append(place, {**now, "id": identity, "step": params["step"], "remedy": params["remedy"],
-                                  "cause": params["cause"], "outcome": "begun"})
-            units = {unit: rollback.unit_state(unit) for unit in checkpoint.UNITS}
-            # Of what is not configuration only the owner is kept: it could be somebody's mail.
-            written = {path for path in params["files"] if harmless.may_write(path)}
-            files = sorted(written.union(checkpoint.config_files()))
-            owned = sorted(set(known_good.files(Context())).difference(known_good.config_paths()).union(params["files"]) - written)
-            folder = checkpoint.take(place, about, files, owned, {unit: state for unit, state in units.items() if state["enabled"]})
-            because = timer.arm(identity, folder, params["rollback_after"])
-        except OSError as problem:
-            because = f"No checkpoint could be taken ({problem}); make room and try again."
-    if because:
-        if folder:
-            checkpoint.discard(folder)
-        lock.release(params["owner"])
-        return {"changed": False, "granted": False, "because": because}
-    return {"changed": True, "granted": True, "because": said, "checkpoint": identity, "rolls_back_at": about["rolls_back_at"], "storage": place}
-
-
-def act(params, check_mode):
-    """The action on the open checkpoint of this step."""
-    action = params["action"]
-    if action == "release":
-        held = lock.read()
-        mine = bool(held and held["owner"] == params["owner"])
-        return {"changed": mine if check_mode else lock.release(params["owner"]), "granted": True, "because": ""}
-    folder, manifest = next(((path, found) for path, found in checkpoint.opened() if found["step"] == params["step"]), (None, None))
-    if folder is None:
-        return {"changed": False, "granted": False, "because": f"No open checkpoint of the step {params['step']}; look at the status.",
-                "restored": [], "left": []}
-    result = {"changed": True, "granted": True, "because": ""}
-    if check_mode:
-        return result
-    if action == "note":
-        checkpoint.note(folder, params["files"])
-    elif action == "confirm":
-        # In this order: a timer that finds a closed checkpoint does nothing, an open one without a timer would stay.
-        rollback.close(folder, manifest, "confirmed")
-        rollback.disarm(manifest["id"])
-        checkpoint.drop_old()
-        result["state"] = "confirmed"
-    else:
-        result.update(rollback.roll_back(folder, params["because"], outcome="interrupted" if params["interrupted"] else "rolled_back"))
-        result["state"] = "not_put_back" if result["left"] else "rolled_back"
-    return result
+_ACTIONS = {"begin": guard.begin, "release": guard.release, "confirm": guard.end, "roll_back": guard.end, "acknowledge": guard.end}
 
 
 def main():
     text = {"type": "str", "default": ""}
     module = AnsibleModule(
         argument_spec={
-            "action": {"type": "str", "required": True, "choices": ["status", "begin", "note", "confirm", "roll_back", "release"]},
-            "step": {"type": "str"}, "journal": text, "owner": {"type": "str"}, "remedy": text, "cause": text, "because": text,
+            "action": {"type": "str", "required": True, "choices": ["status", "begin", "confirm", "roll_back", "acknowledge", "release"]},
+            "step": {"type": "str"}, "owner": {"type": "str"}, "remedy": text, "cause": text, "because": text, "journal": text,
             "lock_seconds": {"type": "int", "default": 1800}, "rollback_after": {"type": "int", "default": 600},
             "per_hour": {"type": "int", "default": 1}, "per_day": {"type": "int", "default": 3},
             "expect": {"type": "list", "elements": "dict", "default": [],
                        "options": {"path": {"type": "path", "required": True}, "digest": {"type": "str", "required": True}}},
-            "files": {"type": "list", "elements": "path", "default": []}, "interrupted": {"type": "bool", "default": False},
+            "interrupted": {"type": "bool", "default": False},
         },
-        required_if=[("action", "begin", ("step", "owner")), ("action", "note", ("step",)), ("action", "confirm", ("step",)),
-                     ("action", "roll_back", ("step",)), ("action", "release", ("owner",))],
+        required_if=[("action", "begin", ("step", "owner")), ("action", "confirm", ("step",)), ("action", "roll_back", ("step",)),
+                     ("action", "acknowledge", ("step",)), ("action", "release", ("owner",))],
         supports_check_mode=True,
     )
     if os.geteuid() != 0:
         module.fail_json(msg="The guard needs root: it keeps and puts back files of root. Run it with become.")
     os.umask(0o077)
-    params = module.params
-    if params["action"] == "status":
-        module.exit_json(changed=False, **status())
-    module.exit_json(**(begin(params, module.check_mode) if params["action"] == "begin" else act(params, module.check_mode)))
+    if module.params["action"] == "status":
+        module.exit_json(changed=False, **guard.status())
+    with rollback.alone():
+        result = _ACTIONS[module.params["action"]](module.params, check=module.check_mode)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import json
 import os
 
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import moment, store
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.rollback import settle
 
 LEDGER = "tries.jsonl"
 _CLOCK_SLACK = 60
@@ -63,3 +64,4 @@ def append(place: str, entry: dict) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+    settle(place)

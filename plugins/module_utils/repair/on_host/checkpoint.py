@@ -1,4 +1,8 @@
-"""What a remedy could change, kept before it does: configuration files, owners and modes, unit states."""
+"""What a repair touches, kept in a folder before it is touched: files, owners and modes, and the states of units. ``rollback`` puts it back.
+
+In the folder: ``manifest.json`` (how it stands), ``noted.jsonl`` and ``owners.jsonl`` (what was touched: how it was, how the repair left it),
+``files/DIGEST`` (what files held), ``replaced/`` (what a rollback replaced), and ``rollback.py``, the program that the timer runs.
+"""
 from __future__ import annotations
 
 import contextlib
@@ -10,88 +14,132 @@ import shutil
 import stat
 import time
 
-from ansible_collections.mailops.outage.plugins.module_utils.host import known_good
-from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import rollback, store
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import harmless, rollback, store
 
-UNITS = ("postfix.service", "postfix@-.service", "dovecot.service", "exim4.service", "opendkim.service", "rspamd.service",
-         "clamav-daemon.service", "amavis.service", "postgrey.service", "redis-server.service")
-# Accounts and firewall rules are not the guard's to put back.
-_NOT_OURS = ("/etc/passwd", "/etc/group", "/etc/nftables.conf", "/etc/fail2ban/")
+_DONE = ("confirmed", "rolled_back", "interrupted")
 _KEPT = 10
 
 
-def config_files() -> list:
-    """The configuration files that a rollback may put back, with the drop-ins of the mail units."""
-    found = [path for path in known_good.config_paths() if not path.startswith(_NOT_OURS)]
-    for unit in UNITS:
-        found += glob.glob(f"{rollback.UNIT_FOLDER}/{unit}.d/*.conf")
-    return sorted(found)
+class Ended(Exception):
+    """The checkpoint was closed while the repair went on."""
 
 
-def folders(root: str = "/") -> list:
-    """The folders of all checkpoints, oldest first."""
-    return sorted((path for place in store.places(root) for path in glob.glob(os.path.join(place, "checkpoints", "*"))
-                   if os.path.isfile(os.path.join(path, "manifest.json"))), key=os.path.basename)
+def every(root: str = "/") -> list:
+    """``[(folder, manifest)]`` of all checkpoints, oldest first."""
+    found = sorted((path for place in store.places(root) for path in glob.glob(os.path.join(place, "checkpoints", "*"))
+                    if os.path.lexists(os.path.join(path, rollback.MANIFEST))), key=os.path.basename)
+    return [(path, rollback.load(path, root)) for path in found]
 
 
-def opened(root: str = "/") -> list:
-    """``[(folder, manifest)]`` of the checkpoints that were neither confirmed nor rolled back."""
-    return [(path, manifest) for path in folders(root) for manifest in [rollback.load(path)] if manifest["state"] == "open"]
+def waiting(root: str = "/") -> list:
+    """``[(folder, manifest)]`` of the checkpoints that are open, and of those that could not be put back and that nobody has acknowledged."""
+    return [(path, manifest) for path, manifest in every(root) if manifest["state"] not in _DONE and not manifest.get("acknowledged_epoch")]
 
 
-def take(place: str, about: dict, files: list, owned: list, units: dict, root: str = "/") -> str:
-    """Keep ``files``, the owners of ``owned`` and ``units`` in a new folder below ``place``; its path.
+def current(root: str = "/") -> str | None:
+    """The folder of the open checkpoint, into which a repair notes what it touches."""
+    return next((path for path, manifest in every(root) if manifest["state"] == "open"), None)
 
-    ``about`` gives id, step, owner, remedy, cause and rolls_back_at. A file that is absent is kept as such: a rollback takes it away again.
-    Nothing stays behind when it fails with OSError.
-    """
-    folder = os.path.join(place, "checkpoints", about["id"])
-    os.makedirs(folder, mode=0o700)
-    try:
-        described = {}
-        for path in files:
-            source, target = store.under(root, path), os.path.join(folder, "files", path.lstrip("/"))
-            entry = rollback.describe(source)
-            if entry and not ("sha256" in entry or "link" in entry):
-                continue
-            if entry and "sha256" in entry:
-                os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-                shutil.copyfile(source, target)
-                os.chmod(target, 0o600)
-            described[path] = entry
-        rights = {path: rollback.describe_owner(store.under(root, path)) for path in owned}
-        with open(os.path.join(folder, "rollback.py"), "w", encoding="utf-8") as stream:
-            stream.write(inspect.getsource(rollback))
-        rollback.save(folder, {"schema": 1, "state": "open", "created_epoch": int(time.time()), **about, "files": described,
-                               "owned": {path: entry for path, entry in rights.items() if entry}, "units": units, "noted": None})
-        os.sync()
-    except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+
+def of(step: str, root: str = "/") -> tuple:
+    """``(folder, manifest)`` of the newest checkpoint of a step, or of the checkpoint that has this name; ``(None, None)`` without one."""
+    found = [(path, manifest) for path, manifest in every(root) if step in (manifest["step"], manifest["id"])]
+    return found[-1] if found else (None, None)
+
+
+def prepare(place: str, identity: str) -> str:
+    """A new folder below ``place`` with the program that puts it back. It counts as a checkpoint from ``begin`` on. Raises OSError."""
+    folder = os.path.join(place, "checkpoints", identity)
+    os.makedirs(os.path.join(folder, "files"), mode=0o700)
+    rollback.write(os.path.join(folder, "rollback.py"), inspect.getsource(rollback).encode())
+    rollback.settle(os.path.dirname(folder))
     return folder
 
 
+def begin(folder: str, about: dict, root: str = "/") -> None:
+    """The checkpoint is open. ``about`` gives step, owner, remedy, cause, journal and rolls_back_at. Raises OSError."""
+    manifest = {"schema": rollback.SCHEMA, "id": os.path.basename(folder), "state": "open", "because": "", "attempts": [],
+                "created_epoch": int(time.time()), **about}
+    if not rollback.save(folder, manifest, root):
+        raise OSError("it cannot be written")
+
+
 @contextlib.contextmanager
-def owners(path: str, root: str = "/"):
-    """``keep(place, state)`` for the entries below ``path``: owner and mode, into the open checkpoint before they change. Without one it keeps nothing."""
-    folder = next((found for found, _manifest in opened(root)), None)
+def noting(folder: str | None, touched: dict, root: str = "/"):
+    """Note what a step touches around the step itself, on the disk before it and after it; nobody rolls back meanwhile.
+
+    ``touched``: ``files`` and ``owners`` (paths: all of a file, or only owner and mode), ``units``, and ``will`` ({path: as it will be, as far as that
+    is known}). Without a folder nothing is noted. Raises Ended, and OSError when something cannot be kept; the step is not taken then.
+    """
+    if folder is None:
+        yield
+        return
+    with rollback.alone(root):
+        if rollback.load(folder, root)["state"] != "open":
+            raise Ended("the repair was ended meanwhile, by its timer or by somebody else")
+        paths = {path: _keeps(path) for path in touched.get("files", ())}
+        paths.update((path, _keeps(path)) for path in touched.get("owners", ()))
+        units = touched.get("units", ())
+        if not paths and not units:
+            yield
+            return
+        _append(folder, {"before": {path: _kept(folder, path, content, root) for path, content in paths.items()}, "will": touched.get("will", {}),
+                         "units": {unit: rollback.unit_state(unit) for unit in units}})
+        try:
+            yield
+        finally:
+            _append(folder, {"after": {path: rollback.describe(rollback.under(root, path), content) for path, content in paths.items()},
+                             "units_after": {unit: rollback.unit_state(unit) for unit in units}})
+
+
+def _keeps(path: str) -> bool:
+    """Whether all of a file is kept. Of what is not configuration only owner and mode are: it could be somebody's mail."""
+    return path.startswith("/etc/") or harmless.may_write(path)
+
+
+def _kept(folder: str, path: str, content: bool, root: str) -> dict | None:
+    where = rollback.under(root, path)
+    entry = rollback.describe(where, content)
+    if entry and "sha256" in entry:
+        target = os.path.join(folder, "files", entry["sha256"])
+        if not os.path.exists(target) and rollback.copy(where, target) != entry["sha256"]:
+            os.unlink(target)
+            raise OSError(f"{path} is being changed by somebody else")
+    return entry
+
+
+def _append(folder: str, entry: dict) -> None:
+    path = os.path.join(folder, rollback.NOTED)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "r+b", buffering=0) as stream:
+        # A line that was cut off by a crash is closed first.
+        size = stream.seek(0, os.SEEK_END)
+        torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        data = (b"\n" if torn else b"") + json.dumps(entry, sort_keys=True).encode() + b"\n"
+        if os.write(handle, data) != len(data):
+            raise OSError(f"{path} cannot be written whole")
+        os.fsync(handle)
+    rollback.settle(folder)
+
+
+@contextlib.contextmanager
+def owners(path: str, uid: int, gid: int | None, root: str = "/"):
+    """``keep(place, state)`` for the entries below ``path`` that are given to ``uid`` and ``gid``: owner and mode, into the open checkpoint.
+
+    Without one it keeps nothing. A ``gid`` of None leaves the groups as they are.
+    """
+    folder = current(root)
     if folder is None:
         yield lambda place, state: None
         return
-    handle = os.open(os.path.join(folder, rollback.OWNERS), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    handle = os.open(os.path.join(folder, rollback.OWNERS), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        yield lambda place, state: os.write(
-            handle, (json.dumps([path, place, state.st_ino, state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode)]) + "\n").encode())
+        yield lambda place, state: os.write(handle, (json.dumps([
+            path, place, state.st_ino, state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode), uid, state.st_gid if gid is None else gid]) + "\n").encode())
         os.fsync(handle)
+        rollback.settle(folder)
     finally:
         os.close(handle)
-
-
-def note(folder: str, extra: list, root: str = "/") -> None:
-    """Record the files as the remedy left them, so that a later change by a person can be told from it."""
-    manifest = rollback.load(folder)
-    manifest["noted"] = {path: rollback.describe(store.under(root, path)) for path in sorted(set(manifest["files"]) | set(extra))}
-    rollback.save(folder, manifest)
 
 
 def discard(folder: str) -> None:
@@ -100,7 +148,7 @@ def discard(folder: str) -> None:
 
 
 def drop_old(root: str = "/", keep: int = _KEPT) -> None:
-    """Remove all but the last ``keep`` closed checkpoints."""
-    closed = [path for path in folders(root) if rollback.load(path)["state"] != "open"]
-    for path in closed[:-keep]:
+    """Remove all but the last ``keep`` of the checkpoints that nobody waits for."""
+    open_ones = [path for path, _manifest in waiting(root)]
+    for path, _manifest in [item for item in every(root) if item[0] not in open_ones][:-keep]:
         shutil.rmtree(path, ignore_errors=True)

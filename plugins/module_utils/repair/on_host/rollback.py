@@ -1,13 +1,19 @@
-"""Put a mail host back as its checkpoint says. Also the program that the rollback timer runs, so: standard library only.
+"""Put a mail host back as its checkpoint says. Also the program that the rollback timer runs, so: one file, and the standard library only.
 
-It never touches mail, SSH or the firewall. A file that somebody changed after the remedy is left and reported.
+A repair notes in its checkpoint what it touches as it touches it: how it was before, and how the repair left it. What is still exactly as the repair
+left it is put back; anything else is somebody's by now, is left and told. Mail, SSH and the firewall are never touched.
+
+A checkpoint plays once. It may play while its manifest says so and the unit file of its timer is there. So an end is sure as soon as one of the two
+could be written: the manifest, or the unit file taken away. Where neither can be, nothing is put back.
 """
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import hashlib
 import json
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -15,13 +21,49 @@ import time
 
 # What a folder of mail holds is its owner's, who can put a link there at any time.
 OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-OWNERS = "owners.jsonl"
-UNIT_FOLDER = "/etc/systemd/system"
+MANIFEST, NOTED, OWNERS = "manifest.json", "noted.jsonl", "owners.jsonl"
+SCHEMA = 2
+MARKERS = ("/etc/mailops/human-at-work", "/run/mailops/human-at-work")
+GUARD, LOCK = "/run/mailops/guard", "/run/mailops/lock"
+# Manifests that could not be written where they belong; they hold until the next boot.
+UNRECORDED = "/run/mailops/unrecorded"
+UNIT_FOLDER, MEMORY_UNITS = "/etc/systemd/system", "/run/systemd/system"
+# The timer tries again after the first time, so many seconds later.
+TRY_AGAIN = (60, 300, 900, 3600)
+MOST_TRIES = 1 + len(TRY_AGAIN)
 SOFTWARE = (
-    ("/etc/postfix", ("postconf", "-n"), "postfix.service"),
-    ("/etc/dovecot", ("doveconf", "-n"), "dovecot.service"),
-    ("/etc/exim4", ("exim4", "-bV"), "exim4.service"),
+    ("/etc/postfix", ("postconf", "-n"), "postfix"),
+    ("/etc/dovecot", ("doveconf", "-n"), "dovecot"),
+    ("/etc/exim4", ("exim4", "-bV"), "exim4"),
 )
+_ENABLE = {"enabled": ("enable",), "enabled-runtime": ("enable", "--runtime"), "disabled": ("disable",), "masked": ("mask",),
+           "masked-runtime": ("mask", "--runtime")}
+# Gone, or a link by now.
+_ANOTHER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_RUNS = ("active", "reloading")
+
+
+def under(root, path):
+    """``path`` below ``root``, which is ``/`` except in tests."""
+    return os.path.join(root, path.lstrip("/"))
+
+
+@contextlib.contextmanager
+def alone(root="/"):
+    """One at a time begins, changes, confirms or rolls back on this host: whoever comes second finds what the first one left."""
+    path = under(root, GUARD)
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def human_at_work(root="/"):
+    """The marker by which a person keeps the machinery off this host, or None."""
+    return next((path for path in MARKERS if os.path.lexists(under(root, path))), None)
 
 
 def run(*argv, timeout=60):
@@ -36,18 +78,68 @@ def run(*argv, timeout=60):
     return end.returncode, end.stdout.decode("utf-8", "replace"), end.stderr.decode("utf-8", "replace")
 
 
-def describe(path):
-    """What decides whether a path is as it was: kind, owner, mode, content digest or link; None when absent."""
+def settle(folder):
+    """The names in a folder are on the disk when this returns (fsync(2))."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write(path, data, mode=0o600):
+    """Write ``data`` aside and rename it into place; on the disk when this returns. Nothing stays behind when it raises OSError."""
+    aside = path + ".new"
+    try:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode), "wb") as stream:
+            os.fchmod(stream.fileno(), mode)
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(aside, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        raise
+    settle(os.path.dirname(path))
+
+
+def copy(source, target):
+    """Copy content and time of a file, readable by root only and on the disk when this returns; the digest of what was copied."""
+    os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+    digest = hashlib.sha256()
+    try:
+        with open(source, "rb") as found, os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as made:
+            for chunk in iter(lambda: found.read(1 << 20), b""):
+                digest.update(chunk)
+                made.write(chunk)
+            made.flush()
+            times = os.fstat(found.fileno())
+            os.utime(made.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
+            os.fsync(made.fileno())
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(target)
+        raise
+    settle(os.path.dirname(target))
+    return digest.hexdigest()
+
+
+def describe(path, content=True):
+    """What decides whether a path is as it was: kind, owner, mode and, with ``content``, digest and attributes or link; None when absent."""
     try:
         state = os.lstat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     entry = {"uid": state.st_uid, "gid": state.st_gid, "mode": stat.S_IMODE(state.st_mode), "kind": stat.S_IFMT(state.st_mode)}
-    if stat.S_ISLNK(state.st_mode):
+    if content and stat.S_ISLNK(state.st_mode):
         entry["link"] = os.readlink(path)
-    elif stat.S_ISREG(state.st_mode):
+    elif content and stat.S_ISREG(state.st_mode):
+        digest = hashlib.sha256()
         with open(path, "rb") as stream:
-            entry["sha256"] = hashlib.sha256(stream.read()).hexdigest()
+            for chunk in iter(lambda: stream.read(1 << 20), b""):
+                digest.update(chunk)
+        entry["sha256"] = digest.hexdigest()
         try:
             entry["xattr"] = {name: os.getxattr(path, name).hex() for name in sorted(os.listxattr(path)) if name != "security.selinux"}
         except OSError:
@@ -55,78 +147,119 @@ def describe(path):
     return entry
 
 
-def unit_state(unit):
-    """``{enabled, active}`` in systemd's words."""
-    return {"enabled": run("systemctl", "is-enabled", unit)[1].strip(), "active": run("systemctl", "is-active", unit)[1].strip()}
+def same(now, then):
+    """Whether what is there is what was described, as far as that tells."""
+    return now is then if None in (now, then) else all(now.get(name) == value for name, value in then.items())
 
 
-def put_back(saved, path, entry):
-    """Write the saved copy aside with its owner, mode and attributes, and rename it over ``path``."""
-    aside = path + ".mailops-rollback"
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    if os.path.lexists(aside):
-        os.unlink(aside)
-    if "link" in entry:
-        os.symlink(entry["link"], aside)
-        os.lchown(aside, entry["uid"], entry["gid"])
-    else:
-        shutil.copyfile(saved, aside)
-        os.chown(aside, entry["uid"], entry["gid"])
-        os.chmod(aside, entry["mode"])
-        for name, value in entry.get("xattr", {}).items():
-            os.setxattr(aside, name, bytes.fromhex(value))
-        with open(aside, "rb") as stream:
-            os.fsync(stream.fileno())
-    os.replace(aside, path)
+def noted(folder):
+    """``(files, units, left)``: what the repair touched, as checkpoint.noting wrote it.
+
+    ``files`` is {path: (before, [as the repair may have left it])}, ``units`` {unit: (before, after or None)}. Where somebody else changed a thing
+    between two steps, that is what the later step found, and what is gone back to.
+    """
+    files, units, left = {}, {}, []
+    try:
+        with open(os.path.join(folder, NOTED), "rb") as stream:
+            lines = stream.read().split(b"\n")
+    except FileNotFoundError:
+        return files, units, left
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line) if line else {}
+            for path, before in entry.get("before", {}).items():
+                known = files.get(path)
+                first = known[0] if known and any(same(before, each) for each in [known[0], *known[1]]) else before
+                files[path] = (first, [entry["will"][path]] if path in entry["will"] else [])
+            for path, after in entry.get("after", {}).items():
+                files[path] = (files[path][0], [after])
+            for unit, before in entry.get("units", {}).items():
+                known = units.get(unit)
+                goes_on = known and known[1] and all(known[1][name] == before[name] for name in ("enabled", "invocation"))
+                units[unit] = (known[0] if goes_on else before, None)
+            for unit, after in entry.get("units_after", {}).items():
+                units[unit] = (units[unit][0], after)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # A last line that was cut off is a step that was not begun, or one whose end was not noted.
+            if number < len(lines):
+                left.append(_left(os.path.join(folder, NOTED), f"line {number} cannot be read, and what it tells of is not put back"))
+    return files, units, left
 
 
-def take_away(path, to):
-    """Move a file that was not there before the repair into the checkpoint; should it be a person's, it is not lost."""
-    os.makedirs(os.path.dirname(to), mode=0o700, exist_ok=True)
-    shutil.move(path, to)
+def _left(path, because, again=False):
+    return {"path": path, "because": because, "again": again}
 
 
-def restore_files(folder, manifest, root="/"):
-    """``(restored, left)``: only what differs, and not what was changed after the remedy's own digests were noted."""
+def restore_files(folder, files, root="/"):
+    """``(restored, left)`` of what ``noted`` found. What cannot be put back now may be later (``again``); what somebody else changed is left for good."""
     restored, left = [], []
-    noted = manifest.get("noted")
-    for path, entry in sorted(manifest["files"].items()):
-        where = os.path.join(root, path.lstrip("/"))
+    for path, (before, after) in sorted(files.items()):
         try:
-            now = describe(where)
-            if now == entry:
+            where = under(root, path)
+            content = before is None or "sha256" in before or "link" in before
+            now = describe(where, content)
+            if same(now, before):
                 continue
-            if noted is not None and now != noted.get(path):
-                left.append({"path": path, "because": "it was changed after the repair"})
+            if not any(same(now, each) for each in after):
+                left.append(_left(path, "it was changed after the repair" if after else "the repair was cut off there, and it is not known whose this is"))
                 continue
-            if entry is None:
-                take_away(where, os.path.join(folder, "taken_away", path.lstrip("/")))
+            if content:
+                put_back(folder, path, where, before, now)
             else:
-                put_back(os.path.join(folder, "files", path.lstrip("/")), where, entry)
+                give_back(where, before, now)
             restored.append(path)
-        except OSError as problem:
-            left.append({"path": path, "because": str(problem)})
-    for path, entry in sorted(manifest["owned"].items()):
-        where = os.path.join(root, path.lstrip("/"))
-        now = describe_owner(where)
-        if now is None or now == entry:
-            continue
-        try:
-            os.chown(where, entry["uid"], entry["gid"], follow_symlinks=False)
-            os.chmod(where, entry["mode"])
-            restored.append(path)
-        except OSError as problem:
-            left.append({"path": path, "because": str(problem)})
+        except (OSError, ValueError, KeyError, TypeError) as problem:
+            left.append(_left(path, str(problem), again=True))
     return restored, left
 
 
-def describe_owner(path):
-    """Owner and mode of a folder or socket whose content is not ours; None when absent or a link."""
+def put_back(folder, path, where, before, now):
+    """Keep what is there in the checkpoint, and put what was there before in its place. Raises OSError, and then nothing is changed."""
+    if now and "sha256" in now and copy(where, os.path.join(folder, "replaced", path.lstrip("/"))) != now["sha256"]:
+        raise OSError("it is being changed")
+    aside = where + ".mailops-rollback"
     try:
-        state = os.lstat(path)
+        os.makedirs(os.path.dirname(where), exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(aside)
+        if before is not None and "link" in before:
+            os.symlink(before["link"], aside)
+            os.lchown(aside, before["uid"], before["gid"])
+        elif before is not None:
+            if copy(os.path.join(folder, "files", before["sha256"]), aside) != before["sha256"]:
+                raise OSError("the copy in the checkpoint is damaged")
+            os.chown(aside, before["uid"], before["gid"])
+            os.chmod(aside, before["mode"])
+            for name, value in before.get("xattr", {}).items():
+                os.setxattr(aside, name, bytes.fromhex(value))
+            with open(aside, "rb") as stream:
+                os.fsync(stream.fileno())
+        if not same(describe(where), now):
+            raise OSError("it is being changed")
+        if before is None:
+            os.unlink(where)
+        else:
+            os.replace(aside, where)
     except OSError:
-        return None
-    return None if stat.S_ISLNK(state.st_mode) else {"uid": state.st_uid, "gid": state.st_gid, "mode": stat.S_IMODE(state.st_mode)}
+        with contextlib.suppress(OSError):
+            os.unlink(aside)
+        raise
+    settle(os.path.dirname(where))
+
+
+def give_back(where, before, now):
+    """Owner and mode of something whose content is not ours. Not by name twice: the path could become a link in between."""
+    handle = os.open(where, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        state = os.fstat(handle)
+        if (state.st_uid, state.st_gid, stat.S_IMODE(state.st_mode), stat.S_IFMT(state.st_mode)) != (now["uid"], now["gid"], now["mode"], before["kind"]):
+            raise OSError("it is being changed")
+        name = f"/proc/self/fd/{handle}"
+        os.chown(name, before["uid"], before["gid"])
+        # Another owner could write to it meanwhile: it must not become a program that runs as somebody else.
+        os.chmod(name, before["mode"] & 0o777 if stat.S_ISREG(state.st_mode) and before["uid"] != now["uid"] else before["mode"])
+    finally:
+        os.close(handle)
 
 
 def beneath(top, place):
@@ -143,8 +276,8 @@ def beneath(top, place):
     return handle
 
 
-def restore_owner(top, place, inode, entry):
-    """Give an entry below an open folder its former ``(uid, gid, mode)``; False when it is another file now."""
+def restore_owner(top, place, inode, entry, given):
+    """Give an entry below an open folder its former ``(uid, gid, mode)``: whether it was done, or None when it is not as the repair left it."""
     folder, _slash, name = place.rpartition("/")
     opened = beneath(top, folder)
     handle = None
@@ -152,8 +285,11 @@ def restore_owner(top, place, inode, entry):
         # The tree itself has no name below it, and may be one file with all mail.
         handle = os.open(name, OPEN, dir_fd=opened) if name else os.dup(top)
         now = os.fstat(handle)
-        if now.st_ino != inode:
+        if now.st_ino != inode or ((now.st_uid, now.st_gid) == tuple(entry[:2]) and stat.S_IMODE(now.st_mode) == entry[2]):
             return False
+        # A repair gives the owner rights that it lacked, and nobody else.
+        if (now.st_uid, now.st_gid) != given or (now.st_mode ^ entry[2]) & 0o1077:
+            return None
         os.fchown(handle, entry[0], entry[1])
         # Its owner could write to it meanwhile: it must not become a program that runs as somebody else.
         os.fchmod(handle, entry[2] if stat.S_ISDIR(now.st_mode) else entry[2] & 0o777)
@@ -177,120 +313,251 @@ def restore_owners(folder):
         # The last first: what was changed twice ends as it was at first.
         for line in reversed(lines):
             try:
-                tree, place, inode, *entry = json.loads(line)
+                tree, place, inode, uid, gid, mode, *given = json.loads(line)
                 if tree not in tops:
                     tops[tree] = os.open(tree, OPEN)
-                if restore_owner(tops[tree], place, inode, entry) and tree not in restored:
+                done = restore_owner(tops[tree], place, inode, (uid, gid, mode), tuple(given))
+                if done and tree not in restored:
                     restored.append(tree)
-            except FileNotFoundError:
-                continue
-            except (OSError, ValueError) as problem:
-                # Ten say enough: there may be as many problems as messages.
-                if len(left) < 10:
-                    left.append({"path": line[:200].strip(), "because": str(problem)})
+                problems = [_left(os.path.join(tree, place), "its owner or mode was changed after the repair")] if done is None else []
+            except OSError as problem:
+                problems = [] if problem.errno in _ANOTHER else [_left(line[:200].strip(), str(problem), again=True)]
+            except (ValueError, TypeError) as problem:
+                problems = [_left(line[:200].strip(), str(problem))]
+            # Ten say enough: there may be as many problems as messages.
+            left += problems if len(left) < 10 else []
     finally:
         for handle in tops.values():
             os.close(handle)
     return restored, left
 
 
+def unit_state(unit):
+    """``{enabled, active, invocation}`` in systemd's words; the invocation tells one start of a unit from the next (systemd.exec(5))."""
+    shown = dict(line.partition("=")[::2] for line in run("systemctl", "show", "-p", "UnitFileState,ActiveState,InvocationID", unit)[1].splitlines())
+    return {name: shown.get(word, "") for name, word in (("enabled", "UnitFileState"), ("active", "ActiveState"), ("invocation", "InvocationID"))}
+
+
 def restore_units(units):
-    """Mask, enable, start and stop the units as they were; the sentences of what was done."""
-    done = []
-    for unit, then in sorted(units.items()):
+    """``(done, left)``: sentences of what was undone of what the repair did to units. What somebody started or stopped since stays as it is."""
+    done, left = [], []
+    for unit, (before, after) in sorted(units.items()):
         now = unit_state(unit)
-        if now["enabled"] != then["enabled"]:
-            if now["enabled"] == "masked":
-                run("systemctl", "unmask", unit)
-            verb = {"enabled": "enable", "disabled": "disable", "masked": "mask"}.get(then["enabled"])
-            if verb:
-                run("systemctl", verb, unit)
-                done.append(f"{verb} {unit}")
-        running = now["active"] == "active"
-        if running != (then["active"] == "active"):
-            verb = "stop" if running else "start"
-            run("systemctl", verb, unit)
-            done.append(f"{verb} {unit}")
-    return done
+        for verbs in _undoing(before, after, now) if after else []:
+            code, _out, complaint = run("systemctl", *verbs, unit, timeout=90)
+            if code == 0:
+                done.append(" ".join((*verbs, unit)))
+            else:
+                left.append(_left(unit, f"systemctl {' '.join(verbs)}: {complaint.strip()[:200]}", again=True))
+    return done, left
 
 
-def reload_restored(restored, left):
-    """Reload the software whose files were put back, when its configuration can be read."""
-    for tree, check, unit in SOFTWARE:
+def _undoing(before, after, now):
+    """The verbs of systemctl that undo what a repair did to a unit, as far as it is still the repair's doing."""
+    verbs = []
+    if before["enabled"] != after["enabled"] == now["enabled"]:
+        verbs += [("unmask",)] if now["enabled"].startswith("masked") else []
+        verbs += [_ENABLE[before["enabled"]]] if before["enabled"] in _ENABLE else []
+    ran, left_running, runs = (state["active"] in _RUNS for state in (before, after, now))
+    if runs and not ran and now["invocation"] == after["invocation"]:
+        verbs.append(("stop",))
+    # A unit that is inactive after it ran was stopped by somebody; one that failed was not.
+    if ran and not runs and (now["active"] != "inactive" or not left_running):
+        verbs.append(("start",))
+    return verbs
+
+
+def take_over(restored, units):
+    """Have the software read what was put back, if it can be read; what was restarted by the repair is restarted. Sentences of what was done."""
+    done = []
+    for tree, check, name in SOFTWARE:
         if not any(path.startswith(tree + "/") for path in restored):
             continue
         code, _out, complaint = run(*check)
         if code != 0:
-            left.append({"path": tree, "because": f"not reloaded, its configuration cannot be read: {complaint.strip()[:200]}"})
-        elif run("systemctl", "is-active", unit)[1].strip() == "active":
-            run("systemctl", "reload-or-restart", unit)
+            done.append(f"{name} goes on with what it read before, for {tree} cannot be read: {complaint.strip()[:200]}")
+            units = {unit: states for unit, states in units.items() if not unit.startswith(name)}
+        elif not any(unit.startswith(name) for unit in _restarted(units)) and unit_state(name + ".service")["active"] in _RUNS:
+            run("systemctl", "reload-or-restart", name + ".service")
+            done.append(f"reload-or-restart {name}.service")
+    for unit in _restarted(units) if restored else []:
+        if unit_state(unit)["active"] in _RUNS:
+            run("systemctl", "restart", unit, timeout=90)
+            done.append(f"restart {unit}")
+    return done
+
+
+def _restarted(units):
+    return [unit for unit, (before, after) in sorted(units.items()) if after and before["active"] in _RUNS and after["active"] in _RUNS
+            and before["invocation"] != after["invocation"]]
+
+
+def unit_files(identity, root="/"):
+    """The places of the timer and of its service: on disk, or in memory with a checkpoint that is there."""
+    return [os.path.join(under(root, folder), f"mailops-rollback-{identity}{suffix}") for folder in (UNIT_FOLDER, MEMORY_UNITS) for suffix in (".timer", ".service")]
+
+
+def armed(identity, root="/"):
+    """Whether the timer of a checkpoint is there."""
+    return any(os.path.lexists(path) for path in unit_files(identity, root) if path.endswith(".timer"))
 
 
 def disarm(identity, root="/"):
-    """Take the rollback timer of a checkpoint away, without ending the service when that is what runs."""
-    name = f"mailops-rollback-{identity}"
-    run("systemctl", "disable", "--now", name + ".timer")
-    for suffix in (".timer", ".service"):
+    """Take the timer away, without ending the service when that is what runs; whether it is gone for good."""
+    run("systemctl", "disable", "--now", f"mailops-rollback-{identity}.timer")
+    gone = True
+    for path in unit_files(identity, root):
         try:
-            os.unlink(os.path.join(root, UNIT_FOLDER.lstrip("/"), name + suffix))
+            os.unlink(path)
+            settle(os.path.dirname(path))
         except FileNotFoundError:
             pass
+        except OSError:
+            gone = False
     run("systemctl", "daemon-reload")
+    return gone
 
 
-def load(folder):
-    """The manifest of a checkpoint."""
-    with open(os.path.join(folder, "manifest.json"), encoding="utf-8") as stream:
-        return json.load(stream)
+def load(folder, root="/"):
+    """The manifest of a checkpoint, never an exception: one that cannot be read, or that ended without a record, is ``not_put_back``."""
+    identity = os.path.basename(folder)
+    manifest = {"id": identity, "step": identity.partition("-")[2], "owner": "unknown", "remedy": "", "cause": "", "rolls_back_at": "", "journal": "",
+                "state": "not_put_back", "because": "", "attempts": []}
+    for path in (_in_memory(identity, root), os.path.join(folder, MANIFEST)):
+        try:
+            with open(path, encoding="utf-8") as stream:
+                found = json.load(stream)
+            if found["schema"] != SCHEMA:
+                return dict(manifest, because=f"another version of this program made it; its own is {folder}/rollback.py")
+            if any(not isinstance(found[name], type(value)) for name, value in manifest.items()):
+                raise ValueError("a value is of another kind")
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError) as problem:
+            return dict(manifest, because=f"{path} cannot be read ({problem}), so that it is not known whether it may be put back")
+        if found["state"] in ("open", "rolling_back") and not armed(identity, root):
+            found.update(state="not_put_back", because="its timer is gone and its end is not on record: it was confirmed, or put back already")
+        return found
+    return dict(manifest, because="it has no manifest")
 
 
-def save(folder, manifest):
-    """Write the manifest aside and rename it into place."""
-    path = os.path.join(folder, "manifest.json")
-    with open(path + ".new", "w", encoding="utf-8") as stream:
-        json.dump(manifest, stream, sort_keys=True)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.chmod(path + ".new", 0o600)
-    os.replace(path + ".new", path)
+def may_play(manifest, root="/"):
+    """Whether a checkpoint may be rolled back: it was not yet, or not wholly, and nobody confirmed or took it over."""
+    attempts = manifest["attempts"]
+    pending = manifest["state"] in ("open", "rolling_back") or (manifest["state"] == "not_put_back" and bool(attempts) and attempts[-1]["again"])
+    return pending and len(attempts) < MOST_TRIES and armed(manifest["id"], root)
 
 
-def close(folder, manifest, outcome, root="/"):
-    """Close a checkpoint: say how it ended, add it to the ledger, give the lock back when it is this step's."""
-    manifest.update(state=outcome, closed_epoch=int(time.time()))
-    save(folder, manifest)
-    ledger = os.path.join(os.path.dirname(os.path.dirname(folder)), "tries.jsonl")
-    with open(ledger, "a", encoding="utf-8") as stream:
-        stream.write(json.dumps({"id": manifest["id"], "epoch": time.time(), "outcome": outcome}) + "\n")
-    lock = os.path.join(root, "run/mailops/lock")
+def forget(identity, root="/"):
+    """What was only kept in memory does not hold any more."""
+    with contextlib.suppress(OSError):
+        os.unlink(_in_memory(identity, root))
+
+
+def _in_memory(identity, root):
+    return under(root, f"{UNRECORDED}/{identity}.json")
+
+
+def save(folder, manifest, root="/"):
+    """Write the manifest. When that fails it is kept in memory, which holds until the next boot, and the answer is False."""
+    memory = _in_memory(manifest["id"], root)
+    data = json.dumps(manifest, sort_keys=True).encode()
     try:
-        with open(lock, encoding="utf-8") as stream:
+        write(os.path.join(folder, MANIFEST), data)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.dirname(memory), mode=0o700, exist_ok=True)
+            write(memory, data)
+        return False
+    forget(manifest["id"], root)
+    return True
+
+
+def close(folder, manifest, root="/"):
+    """An end, as ``manifest`` tells it: recorded, told to the ledger, and the timer taken away. False when neither record nor timer could be changed."""
+    manifest["closed_epoch"] = int(time.time())
+    recorded = save(folder, manifest, root)
+    # In this order: a timer that finds a closed checkpoint does nothing, an open one without a timer would stay.
+    gone = disarm(manifest["id"], root)
+    with contextlib.suppress(OSError), open(os.path.join(os.path.dirname(os.path.dirname(folder)), "tries.jsonl"), "a", encoding="utf-8") as stream:
+        stream.write(json.dumps({"id": manifest["id"], "epoch": time.time(), "outcome": manifest["state"]}) + "\n")
+    return recorded or gone
+
+
+def free_lock(manifest, root="/"):
+    """Give the lock back when it is this step's."""
+    path = under(root, LOCK)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with open(path, encoding="utf-8") as stream:
             held = json.load(stream)
         if (held["owner"], held["step"]) == (manifest["owner"], manifest["step"]):
-            os.unlink(lock)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+            os.unlink(path)
+
+
+def restore(folder, manifest, root="/"):
+    """``{restored, left, units}`` of one try; ``restored`` holds what the tries before it put back, too."""
+    restored = list((manifest.get("rolled_back") or {}).get("restored", []))
+    left, done = [], []
+    try:
+        files, units, left = noted(folder)
+        for found, problems in (restore_files(folder, files, root), restore_owners(folder)):
+            restored += [path for path in found if path not in restored]
+            left += problems
+        if any(path.startswith(UNIT_FOLDER) for path in restored):
+            run("systemctl", "daemon-reload")
+        done, problems = restore_units(units)
+        left += problems
+        done += take_over(restored, units)
+    except Exception as problem:  # pylint: disable=broad-exception-caught
+        # Whatever it is, what is not known to be put back is not.
+        left.append(_left(folder, f"{type(problem).__name__}: {problem}", again=True))
+    return {"restored": restored, "left": left, "units": done}
+
+
+def told(manifest):
+    """``{state, because, restored, left, units}``: how a checkpoint stands."""
+    return {"state": manifest["state"], "because": manifest["because"], **(manifest.get("rolled_back") or {"restored": [], "left": [], "units": []})}
 
 
 def roll_back(folder, because, root="/", outcome="rolled_back"):
-    """Restore the checkpoint in ``folder`` and close it with ``outcome``: ``{restored, left, units}``; a closed one only loses its timer."""
-    manifest = load(folder)
-    if manifest["state"] != "open":
-        disarm(manifest["id"], root)
-        return {"restored": [], "left": [], "units": []}
-    restored, left = restore_files(folder, manifest, root)
-    trees, not_given = restore_owners(folder)
-    restored, left = restored + trees, left + not_given
-    if any(path.startswith(UNIT_FOLDER) for path in restored):
-        run("systemctl", "daemon-reload")
-    units = restore_units(manifest["units"])
-    reload_restored(restored, left)
-    result = {"restored": restored, "left": left, "units": units}
-    manifest.update(because=because, rolled_back=result)
-    close(folder, manifest, outcome, root)
-    disarm(manifest["id"], root)
-    return result
+    """Put back what the checkpoint in ``folder`` noted; how it stands then, as ``told``. To be called under ``alone``.
+
+    ``outcome`` when all is as before; else ``not_put_back``: with the timer for another try where one may help, ``given_up`` after the last.
+    """
+    manifest = load(folder, root)
+    if not may_play(manifest, root):
+        if manifest.get("closed_epoch"):
+            disarm(manifest["id"], root)
+        return told(manifest)
+    attempt = {"epoch": int(time.time()), "left": [], "again": True}
+    manifest.update(because=because, attempts=manifest["attempts"] + [attempt])
+    marker = human_at_work(root)
+    if marker:
+        result = {"restored": [], "units": [], **(manifest.get("rolled_back") or {}), "left": [_left(marker, "a person is at work on this host", again=True)]}
+    else:
+        manifest["state"] = "rolling_back"
+        if not (save(folder, manifest, root) or disarm(manifest["id"], root)):
+            forget(manifest["id"], root)
+            manifest.update(state="not_put_back", because=f"{because}; it cannot be recorded on this host, so that it would be put back again at each boot")
+            return told(manifest)
+        result = restore(folder, manifest, root)
+    left = result["left"]
+    helps = any(item["again"] for item in left)
+    attempt.update(left=left, again=helps and len(manifest["attempts"]) < MOST_TRIES and armed(manifest["id"], root))
+    manifest.update(rolled_back=result, state=outcome if not left else "given_up" if helps and not attempt["again"] else "not_put_back")
+    if attempt["again"]:
+        save(folder, manifest, root)
+    else:
+        close(folder, manifest, root)
+    free_lock(manifest, root)
+    return told(manifest)
+
+
+def main():
+    """What the timer runs."""
+    with alone():
+        sys.stdout.write(json.dumps(roll_back(os.path.dirname(os.path.abspath(sys.argv[0])), "nobody confirmed the repair in time")) + "\n")
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(roll_back(os.path.dirname(os.path.abspath(sys.argv[0])), "nobody confirmed the repair in time")) + "\n")
+    main()

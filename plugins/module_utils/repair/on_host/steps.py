@@ -37,7 +37,7 @@ class StepFailed(Exception):
 class Command:
     """A program with its arguments; ``ok`` are the exit statuses that count as done (None: no end in time), ``timeout`` is in seconds.
 
-    ``env`` are pairs that are added to the environment.
+    ``env`` are pairs that are added to the environment; ``writes`` are the files that it writes itself, to be kept in the checkpoint before.
     """
 
     argv: tuple
@@ -46,6 +46,7 @@ class Command:
     timeout: float = 60.0
     ok: tuple = (0,)
     env: tuple = ()
+    writes: tuple = ()
 
     def does(self) -> str:
         return " ".join([f"{name}={value}" for name, value in self.env] + list(self.argv))
@@ -61,6 +62,11 @@ class Command:
                 f"exit status {ran.rc}: {clean(' '.join(secrets.masked_lines(ran.err or ran.out, 5)))}"
             raise StepFailed(f"{clean(' '.join(self.argv), 120)}: {said}")
         return ran
+
+    def touches(self) -> dict:
+        # What is unmounted in a rollback could hide mail that came meanwhile.
+        units = [word for word in self.argv[1:] if self.argv[0] == "systemctl" and word.endswith((".service", ".socket", ".timer"))]
+        return {"files": self.writes, "units": units}
 
     def diff(self) -> dict | None:
         return None
@@ -84,17 +90,24 @@ class Write:
     def check(self) -> None:
         harmless.check_file(self.path)
 
-    def take(self) -> Ran:
+    def _rights(self) -> dict:
         there = _state(self.path)
-        owner, group, mode = (_given(given, there and getattr(there, name), otherwise) for given, name, otherwise in (
-            (self.uid, "st_uid", 0), (self.gid, "st_gid", 0), (self.mode, "st_mode", 0o600)))
+        found = {name: _given(given, there and getattr(there, f"st_{name}"), otherwise) for name, given, otherwise in (
+            ("uid", self.uid, 0), ("gid", self.gid, 0), ("mode", self.mode, 0o600))}
+        return dict(found, mode=stat.S_IMODE(found["mode"]))
+
+    def touches(self) -> dict:
+        return {"files": (self.path,), "will": {self.path: dict(self._rights(), sha256=hashlib.sha256(self.content).hexdigest())}}
+
+    def take(self) -> Ran:
+        rights = self._rights()
         aside = self.path + ".mailops-new"
         try:
             handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(handle, "wb") as stream:
                 stream.write(self.content)
-                os.fchown(stream.fileno(), owner, group)
-                os.fchmod(stream.fileno(), stat.S_IMODE(mode))
+                os.fchown(stream.fileno(), rights["uid"], rights["gid"])
+                os.fchmod(stream.fileno(), rights["mode"])
                 stream.flush()
                 os.fsync(stream.fileno())
             os.replace(aside, self.path)
@@ -144,6 +157,10 @@ class Move:
     def check(self) -> None:
         harmless.check_move(self.path, self.to)
 
+    def touches(self) -> dict:
+        # Dovecot makes its indexes anew by itself; a damaged one is not put back.
+        return {"files": (self.path, self.to), "will": {self.path: None}} if harmless.may_write(self.path) else {}
+
     def take(self) -> Ran:
         try:
             if os.path.lexists(self.to):
@@ -170,6 +187,9 @@ class Remove:
 
     def check(self) -> None:
         harmless.check_removal(self.path)
+
+    def touches(self) -> dict:
+        return {"files": (self.path,), "will": {self.path: None}}
 
     def take(self) -> Ran:
         try:
@@ -200,6 +220,9 @@ class Own:
 
     def check(self) -> None:
         harmless.check_owner(self.path, self.mode)
+
+    def touches(self) -> dict:
+        return {"owners": (self.path,), "will": {self.path: {"uid": self.uid, "gid": self.gid, "mode": self.mode}}}
 
     def take(self) -> Ran:
         try:
@@ -253,9 +276,13 @@ class OwnTree:
     def check(self) -> None:
         harmless.check_tree(self.path, self.uid)
 
+    def touches(self) -> dict:
+        # Its entries are noted one by one while it is taken.
+        return {}
+
     def take(self) -> Ran:
         try:
-            with checkpoint.owners(self.path) as keep:
+            with checkpoint.owners(self.path, self.uid, self.gid) as keep:
                 found = trees.give(self.path, self.uid, self.gid, self.let_in, self.timeout, self.most, keep)
         except OSError as problem:
             raise StepFailed(f"{self.does()}: {problem}") from None
@@ -284,8 +311,9 @@ def take(remedy, dry: bool, records: list) -> None:
     """Take the steps of ``remedy`` in turn, and add a record of each to ``records`` before the next is begun.
 
     A record is ``{does, because, undo, path, mark, taken, rc, said, seconds, diff}``; ``mark`` tells one change of a file from another. Raises Refused,
-    StepFailed; ``records`` holds what was done until then.
+    StepFailed; ``records`` holds what was done until then. With an open checkpoint on the host, what each step touches is noted there around it.
     """
+    folder = None if dry else checkpoint.current()
     try:
         step = next(remedy)
         while True:
@@ -303,7 +331,7 @@ def take(remedy, dry: bool, records: list) -> None:
                 ran = NOT_TAKEN
             else:
                 try:
-                    ran = step.take()
+                    ran = _taken(step, folder)
                 except StepFailed as problem:
                     record["said"] = [secrets.masked_line(problem)]
                     raise
@@ -317,6 +345,14 @@ def take(remedy, dry: bool, records: list) -> None:
 def _span(start: int, end: int) -> str:
     """Lines as a unified diff names them: of none, the one before."""
     return f"{start + 1}" if end - start == 1 else f"{start + (end > start)},{end - start}"
+
+
+def _taken(step, folder: str | None) -> Ran:
+    try:
+        with checkpoint.noting(folder, step.touches()):
+            return step.take()
+    except (checkpoint.Ended, OSError) as problem:
+        raise StepFailed(f"{step.does()}: {problem}") from None
 
 
 def _given(given, there, otherwise):

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.mailops.outage.plugins.module_utils.host._accounts import parse_accounts
 from ansible_collections.mailops.outage.plugins.module_utils.host._mailstore import Mailbox, Store
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Context
-from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import checkpoint, harmless, rollback, steps, store, trees
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import harmless, rollback, steps, trees
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.remedies import repair_permissions as remedy
 
 PASSWD = """root:x:0:0::/root:/bin/sh
@@ -187,39 +187,38 @@ def test_files_in_the_queue_keep_their_modes(box, given):
     assert stat.S_IMODE((box / "cur" / "1").stat().st_mode) == 0
 
 
-def test_a_rollback_gives_each_entry_back_and_nothing_that_came_since(box, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "places", lambda root="/": [str(tmp_path / "kept")])
-    monkeypatch.setattr(rollback, "run", lambda *argv, **more: (0, "", ""))
-    about = {"id": "i1", "step": "s1", "owner": "a", "remedy": "r", "cause": "c", "rolls_back_at": ""}
-    folder = checkpoint.take(str(tmp_path / "kept"), about, [], [], {}, str(tmp_path))
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+
+
+@needs_root
+def test_a_rollback_gives_each_entry_back_and_nothing_that_came_since(box, tmp_path, open_here):
     (box / "cur" / "1").chmod(0o4000)
     (box / "new" / "odd\nname").write_text("x")
-    given = []
-    monkeypatch.setattr(trees.os, "fchown", lambda handle, uid, gid: given.append((os.readlink(f"/proc/self/fd/{handle}"), uid, gid)))
     steps.OwnTree(str(box), 12345, 54321, "x", let_in=True).take()
     assert stat.S_IMODE((box / "cur" / "1").stat().st_mode) & 0o777 == 0o400
     (box / "dovecot.index.new").write_text("a new one")
+    os.chown(box / "dovecot.index.new", 12345, 54321)
     (box / "dovecot.index.new").rename(box / "dovecot.index")
     (box / "new" / "2").write_text("came since")
+    os.chown(box / "new" / "2", 12345, 54321)
     (box / "tmp").rmdir()
     (box / "tmp").symlink_to(tmp_path)
-    changed, given[:] = list(given), []
-    result = rollback.roll_back(folder, "test", str(tmp_path))
-    assert result["restored"] == [str(box)]
-    names = {os.path.basename(path) for path, _uid, _gid in given}
-    assert names == {os.path.basename(path) for path, _uid, _gid in changed} - {"dovecot.index", "tmp"}
-    assert {(uid, gid) for _path, uid, gid in given} == {(os.getuid(), os.getgid())}
+    os.chown(box / "dovecot-uidvalidity.1", 4242, 4242)
+    restored, left = rollback.restore_owners(open_here)
+    assert restored == [str(box)] and [(item["path"], item["again"]) for item in left] == [(str(box / "dovecot-uidvalidity.1"), False)]
+    kept = {path.name for path in [box, *box.rglob("*")] if path.lstat().st_uid == 12345}
+    assert kept == {"dovecot.index", "2"} and (box / "dovecot-uidvalidity.1").stat().st_uid == 4242
     assert stat.S_IMODE((box / "cur" / "1").stat().st_mode) == 0, "neither the bit that let its owner in, nor set-user-id"
+    assert rollback.restore_owners(open_here)[0] == []
 
 
-def test_a_mailbox_that_is_one_file_is_given_back(tmp_path, given, monkeypatch):
-    monkeypatch.setattr(store, "places", lambda root="/": [str(tmp_path / "kept")])
-    about = {"id": "i1", "step": "s1", "owner": "a", "remedy": "r", "cause": "c", "rolls_back_at": ""}
-    folder = checkpoint.take(str(tmp_path / "kept"), about, [], [], {}, str(tmp_path))
+@needs_root
+def test_a_mailbox_that_is_one_file_is_given_back(tmp_path, open_here):
     (tmp_path / "mbox").write_text("From a")
     steps.OwnTree(str(tmp_path / "mbox"), 12345, None, "x").take()
-    assert rollback.restore_owners(folder) == ([str(tmp_path / "mbox")], [])
-    assert given == [(str(tmp_path / "mbox"), 12345, -1), (str(tmp_path / "mbox"), os.getuid(), os.getgid())]
+    assert (tmp_path / "mbox").stat().st_uid == 12345
+    assert rollback.restore_owners(open_here) == ([str(tmp_path / "mbox")], [])
+    assert (tmp_path / "mbox").stat().st_uid == 0
 
 
 STORE = Store("/srv/vmail", "/srv/vmail/*/*", owner="vmail", source="doveconf userdb home")

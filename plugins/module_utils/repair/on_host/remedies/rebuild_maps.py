@@ -28,7 +28,7 @@ def steps(context, options):
         program = "postalias" if "alias_maps" in entry["parameter"] or "alias_database" in entry["parameter"] else "postmap"
         if "virtual_alias" in entry["parameter"]:
             program = "postmap"
-        yield Command((program, f"{entry['type']}:{entry['path']}"), because,
+        yield Command((program, f"{entry['type']}:{entry['path']}"), because, writes=(entry["compiled_path"],),
                       undo="Roll back: the checkpoint keeps the former compiled table" if entry["compiled_exists"] else f"Remove {entry['compiled_path']}")
         unusable = unusable or not entry["stale"]
     # A daemon opens a table anew when it was changed, but not one that it could not open at all.

@@ -610,9 +610,10 @@ def _compiled(context, changed: dict):
     for path in sorted(changed):
         entry = next((item for item in maps if item["path"] == path and item["compiled_path"]), None)
         if path == "/etc/aliases":
-            yield Command(("newaliases",), "the aliases were taken back")
+            made = tuple(item["compiled_path"] for item in maps if item["compiled_path"] and "alias" in item["parameter"])
+            yield Command(("newaliases",), "the aliases were taken back", writes=made or ("/etc/aliases.db",))
         elif entry:
-            yield Command(("postmap", f"{entry['type']}:{path}"), "its source was taken back")
+            yield Command(("postmap", f"{entry['type']}:{path}"), "its source was taken back", writes=(entry["compiled_path"],))
 
 
 def _taken_over(context, software: str, changed: dict, names: set):
