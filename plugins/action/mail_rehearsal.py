@@ -30,9 +30,9 @@ class ActionModule(MailAction):
         """``{steps, refused, diffs, options}``; a guard that stops our own mail, and nothing else of which it could be told, may come back as it was."""
         options = step["options"]
         answer = self._asked(step["role"], options)
-        loosens = answer.get("loosens") or []
-        if loosens and proof.stop_us(loosens, seen, step["host"]):
-            options = dict(options, may_loosen=loosens)
+        ours = proof.stopping_us(answer.get("loosens") or [], seen, step["host"])
+        if ours:
+            options = dict(options, may_loosen=ours)
             answer = self._asked(step["role"], options)
         diffs = answer.get("diff") or []
         refused = answer.get("refused") or ""

@@ -86,6 +86,12 @@ steps:
       description: How long it took.
       type: float
       sample: 0.02
+loosens:
+  description: The guards that would be loosened, and are therefore left as they are.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 refused:
   description: Why the remedy is not for this host as it is; empty when it is.
   returned: always
@@ -120,12 +126,12 @@ def main():
         module.fail_json(msg="A remedy needs root. Run it with become.", steps=[], refused="")
     now = time.time()
     records = []
-    result = {"steps": records, "refused": ""}
+    result = {"steps": records, "refused": "", "loosens": []}
     try:
-        steps.take(REMEDIES[name].steps(Context(options={"since": now - 3600, "until": now, "signatures": {}}), checked.validated_parameters),
-                   module.check_mode, records)
+        result["loosens"] = steps.take(REMEDIES[name].steps(Context(options={"since": now - 3600, "until": now, "signatures": {}}), checked.validated_parameters),
+                                       module.check_mode, records)
     except steps.Refused as problem:
-        result["refused"] = mask(str(problem))
+        result.update(refused=mask(str(problem)), loosens=problem.loosens)
         module.fail_json(msg=f"{name} was refused: {result['refused']}", changed=any(record["taken"] for record in records), **result)
     except steps.StepFailed as problem:
         module.fail_json(msg=f"{name} stopped half-way: {mask(str(problem))}", changed=True, **result)

@@ -206,15 +206,15 @@ def longest_return(observations: list, host: str) -> int:
     return max((RETURN_SECONDS.get(name, 60) for name in names), default=60)
 
 
-def stop_us(guards: list, seen: Seen, host: str) -> bool:
-    """Whether each of ``guards`` (names of settings, or of the files that they name) shows in a failure of our own as what stops it.
+def stopping_us(guards: list, seen: Seen, host: str) -> list:
+    """Those of ``guards`` (names of settings, ``SERVICE -o NAME`` of overrides) that show in a failure of our own as what stops it.
 
     Of two that would show in the same way it cannot be told which one it is: then it is neither. What stops others shows in nothing of ours.
     """
     failing = [look for look in seen.failed if look.host in ("", host)]
-    shown = [{look for names, kinds, words in _SHOWS if re.search(names, guard)
-              for look in failing if look.kind in kinds and re.search(words, seen.said.get(look, ""))} for guard in guards]
-    return bool(shown) and all(shown) and len(set().union(*shown)) == sum(map(len, shown))
+    shown = {guard: {look for names, kinds, words in _SHOWS if re.search(names, guard.rpartition(" -o ")[2])
+                     for look in failing if look.kind in kinds and re.search(words, seen.said.get(look, ""))} for guard in guards}
+    return [guard for guard, found in shown.items() if found and not any(found & other for name, other in shown.items() if name != guard)]
 
 
 def works_alone(seen: Seen, host: str) -> bool:

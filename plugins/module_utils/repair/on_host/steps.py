@@ -26,7 +26,14 @@ NOT_TAKEN = Ran(("(not taken)",), 0)
 
 
 class Refused(Exception):
-    """The remedy must not, or cannot, do its work here. The text says why, and what to do instead."""
+    """The remedy must not, or cannot, do its work here. The text says why, and what to do instead.
+
+    ``loosens`` names the guards that would be loosened, where that is why.
+    """
+
+    def __init__(self, text: str, loosens=()):
+        super().__init__(text)
+        self.loosens = list(loosens)
 
 
 class StepFailed(Exception):
@@ -307,8 +314,8 @@ def told(found: dict) -> list:
     return lines + ([f"{found['left']} left as they are: links, sockets, or files with a name elsewhere"] if found["left"] else [])
 
 
-def take(remedy, dry: bool, records: list) -> None:
-    """Take the steps of ``remedy`` in turn, and add a record of each to ``records`` before the next is begun.
+def take(remedy, dry: bool, records: list) -> list:
+    """Take the steps of ``remedy`` in turn, and add a record of each to ``records`` before the next is begun; what the remedy returns, or nothing.
 
     A record is ``{does, because, undo, path, mark, taken, rc, said, seconds, diff}``; ``mark`` tells one change of a file from another. Raises Refused,
     StepFailed; ``records`` holds what was done until then. With an open checkpoint on the host, what each step touches is noted there around it.
@@ -338,8 +345,8 @@ def take(remedy, dry: bool, records: list) -> None:
                 record.update(rc=ran.rc, said=secrets.masked_lines(ran.err or ran.out, 10))
             record["seconds"] = round(time.monotonic() - began, 3)
             step = remedy.send(ran)
-    except StopIteration:
-        return
+    except StopIteration as end:
+        return list(end.value or ())
 
 
 def _span(start: int, end: int) -> str:

@@ -104,12 +104,16 @@ class Look:
 
 
 def steps(context, options):
-    """See the role. Refused where there is nothing to go back to, where the result would be invalid, and where a guard would be loosened."""
+    """See the role. Refused where there is nothing to go back to, where the result would be invalid, and where a guard would be loosened.
+
+    Returns the names of the guards that were left as they are, since they would be loosened.
+    """
     if any(not re.search(r"\w", pattern) for pattern in options["settings"] + options["files"]):
         raise Refused("A pattern that takes everything back would take along what was changed on purpose since; name the settings or the files.")
     asked = bool(options["settings"] or options["files"])
     looks = [look for look in [_look(context, software, options) for software in dict.fromkeys(options["software"])] if asked or look.errors]
-    changes = {look.software: _acceptable(context, look) or _tried(context, look) for look in looks}
+    spared: list = []
+    changes = {look.software: _acceptable(context, look, spared) or _tried(context, look, spared) for look in looks}
     whole = {path: content for changed in changes.values() for path, content in changed.items()}
     for path, content in sorted(whole.items()):
         there = next(look.good[path] for look in looks if path in look.good)
@@ -123,6 +127,7 @@ def steps(context, options):
     shared = {"postfix", "dovecot"} if any(path.startswith("/etc/ssl/") for path in whole) else set()
     for software in sorted(shared | {name for name, changed in changes.items() if changed}):
         yield from _taken_over(context, software, whole, _names_changed(whole))
+    return spared
 
 
 def _look(context, software: str, options: dict) -> Look:
@@ -149,22 +154,23 @@ def _is_asked(path: str, options: dict) -> bool:
     return any(fnmatch.fnmatchcase(path, pattern) for pattern in options["files"])
 
 
-def _acceptable(context, look: Look) -> dict:
-    """{path: content} of what goes back; what only a pattern names and would loosen a guard is left. Refused where that cannot be."""
+def _acceptable(context, look: Look, spared: list) -> dict:
+    """{path: content} of what goes back; what only a pattern names and would loosen a guard is left, and added to ``spared``. Refused where that cannot be."""
     because, changed = "", _changes(look)
     while True:
         loosened = _loosened(look, changed)
         if not loosened:
             break
-        exact = [sentence for sentence, place in loosened if place is None or place in look.left or _is_exact(look, *place)]
+        exact = [sentence for sentence, place, _name in loosened if place is None or place in look.left or _is_exact(look, *place)]
+        spared += [name for _sentence, _place, name in loosened if name not in spared]
         if exact:
-            raise Refused(exact[0])
+            raise Refused(exact[0], spared)
         because = loosened[0][0]
-        look = _replaced(look, left=look.left | {place for _sentence, place in loosened})
+        look = _replaced(look, left=look.left | {place for _sentence, place, _name in loosened})
         changed = _changes(look)
     if not changed:
         if because:
-            raise Refused(because)
+            raise Refused(because, spared)
         new = [error["source"] for error in look.errors if str(error.get("source")).startswith("/") and error["source"] not in look.good]
         if new and not (look.options["settings"] or look.options["files"]):
             raise Refused(f"{new[0]} is new since then, and a file that a person wrote is not taken away; correct it by hand.")
@@ -173,13 +179,13 @@ def _acceptable(context, look: Look) -> dict:
     problem = _complaint(context, look.software, changed)
     if problem and not look.also:
         # What was named is not valid alone: something that the complaint names was changed with it.
-        return _acceptable(context, _replaced(look, also=({"line": None, "text": problem},)))
+        return _acceptable(context, _replaced(look, also=({"line": None, "text": problem},)), spared)
     if problem:
         raise Refused(f"The configuration would be invalid even when taken back ({problem}); repair it by hand.")
     return changed
 
 
-def _tried(context, look: Look) -> dict:
+def _tried(context, look: Look, spared: list) -> dict:
     """What ``_acceptable`` gives of the first changed statement without which the software has nothing to complain of, where its complaint names none."""
     if look.options["settings"] or look.options["files"] or not look.errors:
         return {}
@@ -189,7 +195,7 @@ def _tried(context, look: Look) -> dict:
         alone = _replaced(look, only=place)
         changed = _changes(alone)
         if changed and not _complaint(context, look.software, changed):
-            return _acceptable(context, alone)
+            return _acceptable(context, alone, spared)
     return {}
 
 
@@ -431,7 +437,7 @@ def _values(look: Look, texts: dict, paths) -> dict:
 
 
 def _loosened(look: Look, changed: dict) -> list:
-    """``[(sentence, place)]`` of the guards that the change would loosen, or that cannot be told; ``place`` is (path, key), or None where it is elsewhere."""
+    """``[(sentence, place, name)]`` of the guards that the change would loosen, or that cannot be told; ``place``: (path, key), None where it is elsewhere."""
     before, after, good = (_texts(look, {}), _texts(look, changed), _good_texts(look))
     values = [_values(look, texts, changed) for texts in (before, after, good)]
     users = _users(look, before, after, good)
@@ -444,14 +450,16 @@ def _loosened(look: Look, changed: dict) -> list:
             continue
         told = _told_looser(look, plain, old, new, values[:2])
         place = _place(look, changed, path, plain)
-        if told is not False and not (place and _was_damaged(look, place) and _is_known_good(look, place[0]) and new == was)                 and not (_may_loosen(look, plain, place) and new == was and _tables_are_good(look, plain, new, after, good)):
-            found.append((_sentence(plain, guards.subject(look.software, plain) or "restrictions", told), place))
+        restored = place and _was_damaged(look, place) and _is_known_good(look, place[0]) and new == was
+        allowed = _may_loosen(look, plain, place) and new == was and _tables_are_good(look, plain, new, after, good)
+        if told is not False and not restored and not allowed:
+            found.append((_sentence(plain, guards.subject(look.software, plain) or "restrictions", told), place, plain))
     for path in sorted(changed):
         is_table = look.software == "exim" or not _is_main(look.software, path)
         user = guards.table_user(path, users.get(path, [])) if is_table else None
         told = guards.looser_table(user, before[path], after[path]) if user else False
         if told is not False and not (_may_loosen(look, user, (path, path), path) and after[path] == good[path]):
-            found.append((_sentence(path, guards.table_subject(user), told), (path, path)))
+            found.append((_sentence(path, guards.table_subject(user), told), (path, path), user))
     return found
 
 
