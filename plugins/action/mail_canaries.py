@@ -16,7 +16,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.wire import roundtr
 from ansible_collections.mailops.outage.plugins.module_utils.wire.probe import BadRequest
 
 # The beginnings of what Postfix and Exim log of a message's way.
-_TELLS = r"to=|hold|discard|reject|milter-|warning|removed|skipped|saving|==|=>|\*\*"
+_TELLS = r"^(?:status=|hold|discard|reject|milter-|warning|removed|skipped|saving|==|=>|\*\*)"
 
 
 def addresses_of(names: list, resolvers: list) -> dict:
@@ -89,7 +89,7 @@ class ActionModule(ActionBase):
         waiting = [leg["queue_id"] for leg in legs if not leg["ok"] and leg["queue_id"]]
         settled.write("run.json", dict(opened, until=time.time()))
         settled.write("signatures.json", {
-            judge.signature_of(name): {"pattern": rf"\b{re.escape(name)}: (?:{_TELLS})", "has": name, "source": "mail"} for name in waiting})
+            judge.signature_of(name): {"program": r".+/[\w-]+|exim4?", "pattern": _TELLS, "where": {"queue_id": re.escape(name)}} for name in waiting})
         return settled
 
     def _sent(self, pairs, options, settle, backlog):

@@ -19,12 +19,12 @@ _EXIM_ID = rb"[0-9A-Za-z]{6}-(?:[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[0-9A-Za-z]{11}-[0
 _DELIVERY = (rb"to=<[^ \n]* (?:orig_to=<[^ \n]* )?relay=[^ \n]* (?:conn_use=[^ \n]* )?(?:delay=[^ \n]* )?(?:delays=[^ \n]* )?(?:dsn=[^ \n]* )?"
              rb"(?=status=)")
 _LINE = re.compile(
-    rb"\n(" + _STAMP + rb"(?:[^ \n]*[^ :\n] ([^ \n\[\]:()<>=]+)(?:\[[0-9]+\])?: |)"
+    rb"\n(" + _STAMP + rb"(?:[^ \n()<>]*[^ :\n()<>] ([^ \n\[\]:()<>=]+)(?:\[[0-9]+\])?: |)"
     # Exim repeats its stamp in syslog and may tell its process id; the kernel's own clock.
     rb"(?:[0-9]{4}-[0-9-]{5} [0-9:]{8} (?:[+-][0-9]{4} )?)?(?:\[[ 0-9.]+\] )?"
     rb"(?:NOQUEUE: |(" + _POSTFIX_ID + rb"): |(" + _EXIM_ID + rb") |)(?:" + _DELIVERY + rb")?([^\n]*))"
 )
-# Of a file that its program writes itself.
+# Of a file that Exim writes itself, whose lines begin with anything.
 _OWN_LINE = re.compile(rb"\n(" + _STAMP + rb"()()(?:\[[0-9]+\] )?(?:(" + _EXIM_ID + rb") |)([^\n]*))")
 # Dovecot's processes as its own file names them. Whatever else stands without a program is Exim's.
 _DOVECOT = re.compile(
@@ -38,10 +38,11 @@ def parts(text: bytes, own: bytes = b"") -> list:
     ``own``: the program that writes this file itself (``dovecot``, ``exim``), where that is known.
     """
     found = []
-    for line, program, postfix_id, exim_id, message in (_OWN_LINE if own else _LINE).findall(text):
+    for line, program, postfix_id, exim_id, message in (_OWN_LINE if own == b"exim" else _LINE).findall(text):
         if not program:
             dovecot = _DOVECOT.match(message) if own != b"exim" else None
             program = b"dovecot" if dovecot else own or b"exim"
-            message = message[dovecot.end(1):] if dovecot and dovecot.group(1) else message
+            if dovecot and dovecot.group(1):
+                message = message[dovecot.end(1):]
         found.append((line, program, postfix_id or exim_id, message))
     return found

@@ -225,8 +225,10 @@ class Tally:
         for name, values in groups.items():
             self._count(name, values)
 
-    def merge(self, other) -> None:
-        """Add what another tally of the same signature found in other lines."""
+    def merged(self, other):
+        """This tally with what another of the same signature found in other lines."""
+        if other is None:
+            return self
         self.count += other.count
         for moment in (other.first, other.last):
             if moment is not None:
@@ -237,6 +239,7 @@ class Tally:
         self._queue_ids = dict.fromkeys([*self._queue_ids, *other._queue_ids][:_MOST_QUEUE_IDS], True)
         for name, values in other._groups.items():
             self._count(name, values)
+        return self
 
     def _count(self, name, values):
         counts = self._groups.setdefault(name, Counter())
@@ -310,7 +313,7 @@ class Scanner:
 
     def __init__(self, signatures, kind: str = "mail", flow=None, tallies: dict | None = None):
         self._signatures = [signature for signature in signatures if signature.source in (kind, "any")]
-        self._flow = flow
+        self.flow = flow
         self._programs: dict = {}
         self.tallies = {} if tallies is None else tallies
 
@@ -318,22 +321,22 @@ class Scanner:
         """Count one block (window.Block); ``clock``: the Stamps of its text; ``own``: who writes the file itself (lines.parts).
         Returns how many lines it holds."""
         divided = quiet.Divided(block.data)
-        if self._flow:
-            self._flow.quiet(divided, block, clock)
+        if self.flow:
+            self.flow.quiet(divided, block, clock)
         places: dict = {}
         by_program: dict = {}
         for row in parts(b"\n" + b"\n".join(divided.loud), own):
             by_program.setdefault(row[1], []).append(row)
         for name, rows in by_program.items():
             program = self._program(name)
-            if not program.wanted(self._flow):
+            if not program.wanted(self.flow):
                 continue
             by_shape: dict = {}
             for shape, row in zip(strangers.shapes(program.family, [row[3][:LONGEST_MATCHED] for row in rows]), rows):
                 by_shape.setdefault(shape, []).append(row)
             for shape, alike in by_shape.items():
-                if self._flow:
-                    self._flow.loud(program.family, shape, alike, clock)
+                if self.flow:
+                    self.flow.loud(program.family, shape, alike, clock)
                 known = program.shape(shape)
                 if known is None:
                     continue

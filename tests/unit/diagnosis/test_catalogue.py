@@ -56,7 +56,11 @@ def test_an_automatic_remedy_says_how_it_is_undone(known):
     ({"conditions": [{"when": "a", "confidence": 0.5}]}, "needs show"),
     ({"conditions": [{"signature": "nowhere"}]}, "no signature 'nowhere'"),
     ({"conditions": [{"when": "a", "show": "b", "confidence": 7}]}, "confidence must be"),
-    ({"signatures": {"s": {"pattern": "("}}}, "the signature s"),
+    ({"signatures": {"s": {"program": "p", "pattern": "^("}}}, "signature s: pattern"),
+    ({"signatures": {"s": {"pattern": "^x"}}}, "signature s: needs a program"),
+    ({"signatures": {"s": {"program": "p", "pattern": "x"}}}, "signature s: pattern must begin with ^"),
+    ({"signatures": {"s": {"program": "p", "pattern": "^x|y"}}}, "write '^(?:one|other)'"),
+    ({"signatures": {"s": {"program": "p", "pattern": "^x", "answer": "y"}}}, "signature s: answer must begin with ^"),
     ({"explains": ["area.nobody"]}, "explains area.nobody"),
     ({"remedies": [{"class": "magic", "summary": WORDS}]}, "known are reversible"),
 ])

@@ -91,7 +91,7 @@ def test_witnesses_add_up_without_ever_being_certain():
 
 
 def test_a_log_event_that_is_over_is_no_evidence():
-    causes = known(one={"signatures": {"s": {"pattern": "x"}}, "conditions": [{"signature": "s"}]})
+    causes = known(one={"signatures": {"s": {"program": "p", "pattern": "^x"}}, "conditions": [{"signature": "s"}]})
     over, going_on = ({"s": {"current": current, "count": 3, "samples": [{"text": "x", "source": "mail.log", "line": "@12", "time": "t"}]}} for current in (False, True))
     assert ranking.find(causes, [view(seen=over)], {})[0] == []
     found = ranking.find(causes, [view(seen=going_on)], {})[0]
