@@ -15,9 +15,10 @@ _STAMP = (rb"(?:<[0-9]{1,3}>(?:1 )?)?(?:[A-Z][a-z]{2} [ 0-3]?[0-9] [0-9:]{8}"
 # Postfix short (hexadecimal) and long queue ids (QUEUE_ID in cleanup(8): no vowels), Exim's before and since 4.97.
 _POSTFIX_ID = rb"[0-9A-F]{5,15}|[0-9B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{10,20}"
 _EXIM_ID = rb"[0-9A-Za-z]{6}-(?:[0-9A-Za-z]{6}-[0-9A-Za-z]{2}|[0-9A-Za-z]{11}-[0-9A-Za-z]{4})"
-# An address with a space in it is none of these, and the message then begins with "to=", which means nothing to anybody.
+# An address with a space in it could hold all of this, which then stands in the line twice. Such a message begins with "to=", which means
+# nothing to anybody.
 _DELIVERY = (rb"to=<[^ \n]* (?:orig_to=<[^ \n]* )?relay=[^ \n]* (?:conn_use=[^ \n]* )?(?:delay=[^ \n]* )?(?:delays=[^ \n]* )?(?:dsn=[^ \n]* )?"
-             rb"(?=status=)")
+             rb"(?=status=)(?![^\n]*>, relay=)")
 _LINE = re.compile(
     rb"\n(" + _STAMP + rb"(?:[^ \n()<>]*[^ :\n()<>] ([^ \n\[\]:()<>=]+)(?:\[[0-9]+\])?: |)"
     # Exim repeats its stamp in syslog and may tell its process id; the kernel's own clock.

@@ -5,7 +5,7 @@ out. Of those only the kind is kept; what is left, the loud lines, is a small pa
 
 The pattern is written for speed: in Python a run of "anything but one character" costs a tenth of a run of a set. A single
 negated character may run across a line's end; the fixed texts around it see to it that it cannot. What a stranger wrote stands
-behind all that is looked at, but for the recipient, which must be without a space to be passed over.
+behind all that is looked at, but for the recipient: one with a space in it could hold all that follows, and then it follows twice.
 """
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _POSTFIX = (
     rb"(?=message-id=|removed\n"
     # Not the null sender, whose messages are notifications.
     rb"|from=<[^>][^\n]*\(queue active\)\n"
-    rb"|to=<[^ ]* (?:orig_to=<[^ ]* )?relay=[^ ]* (?:conn_use=[^ ]* )?delay=[^ ]* delays=[^ ]* dsn=[^ ]* status=sent \(250 |passing <)"
+    rb"|to=<[^ ]* (?:orig_to=<[^ ]* )?relay=[^ ]* (?:conn_use=[^ ]* )?delay=[^ ]* delays=[^ ]* dsn=[^ ]* status=sent \(250 (?![^\n]*>, relay=)"
+    rb"|passing <)"
     # Without the login that a submission adds; "c" is a connection's.
     rb"|c(?=lient=[^\n]*\]\n)))"
 )

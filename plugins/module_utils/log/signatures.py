@@ -205,16 +205,17 @@ class Tally:
         ``places``: where lines of this block were found before."""
         self.count += len(rows)
         start = -1
-        for number, row in enumerate(rows[:2] + rows[2:][-1:]):
+        shown = rows[:2] + rows[2:][-1:]
+        for number, row in enumerate(shown, 1):
             line = row[0]
             epoch = clock.read(line)
             if epoch is not None:
                 self.first = epoch if self.first is None else min(self.first, epoch)
                 self.last = epoch if self.last is None else max(self.last, epoch)
-            # Of a block in the middle only the end may be shown.
-            if number < 2 and len(self._samples) > 2 and (epoch is None or epoch >= _by_time(self._samples[1])):
+            # With enough of the beginning only the end may still be shown.
+            if number < len(shown) and len(self._samples) > 2 and (epoch is None or epoch >= _by_time(self._samples[1])):
                 continue
-            if number < 2:
+            if number < 3:
                 start = block.place(line, start + 1)
             else:
                 start = places[line] = places[line] if line in places else block.last_place(line)

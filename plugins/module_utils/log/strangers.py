@@ -9,8 +9,8 @@ before an address in square brackets. Where it is not, everything from there to 
 be made to look like the rest of the line. What closes a line of refusals (``; from=<> to=<> proto=ESMTP helo=<>``) becomes ``;`` only when
 it is that and nothing else, so a pattern that ends with ``;$`` knows that no field reached out of its place.
 
-Marks: ``<>``, ``""``, ``()`` and ``[]`` where something stood inside; ``[]`` and ``[private/...`` where a name stood before it; and the end
-of the line. `reader` finds in the message as it was what stood there.
+Marks: ``<>``, ``""``, ``()`` and ``[]`` where something stood inside, ``(,)`` where a user and an address did; ``[]`` and ``[private/...`` where
+a name stood before it; and the end of the line. `reader` finds in the message as it was what stood there.
 
 Sources: Postfix smtpd_check.c, smtpd.c, cleanup_message.c, smtp_proto.c, postscreen(8); Dovecot's login-common and lib-storage; Exim
 specification, chapter 52.
@@ -56,10 +56,16 @@ _CUTS = {
         _cut(rb": rcpt (?!: )[^\n]*", b": rcpt "),
         _cut(rb": msgid=[^ \n]*: ", b": msgid=: "),
         _cut(rb": msgid=(?!: )[^\n]*", b": msgid="),
+        # A user in the brackets of a process, and of a lookup with the address of who asked; what is not plain could close them.
+        _cut(rb"^[a-z-]+\((?![^()<>\s]*\))[^\n]*", b""),
+        _cut(rb"^(auth[^ \n]*: (?:[A-Z][a-z]+: )?(?:conn \S+ \([^()\n]*\): auth-worker<[0-9]*>: )?[a-z0-9-]+\()"
+             rb"[^(),<>\s]*,[0-9A-Fa-f.:]*(?:,<[^<>\s]*>)?\)", rb"\1,)"),
         # A mailbox may be named like an error.
+        _cut(rb": Mailbox [\w./-]+: ", b": Mailbox : "),
+        _cut(rb": Mailbox (?!: )[^\n]*", b": Mailbox"),
         _cut(rb"\) failed: [^\n]*\) failed: [^\n]*", b")"),
         # What is said of something, not what is said in brackets.
-        _cut(rb"\((?<=\w\()[^()\n]*\)", b"()"),
+        _cut(rb"\((?<=\w\()(?!,\))[^()\n]*\)", b"()"),
         *_ANGLES, *_QUOTES,
     ],
     "exim": [
@@ -78,8 +84,8 @@ _CUTS = {
 # Postfix's programs before they have read its configuration and with it syslog_name.
 _UNNAMED = frozenset((b"master", b"postmulti", b"postsuper", b"postconf", b"postfix"))
 # Where something may have stood in a shape, by what stands there now: (in front of it, inside it).
-_MARKS = re.compile(rb'(?:(?<=[ =])|\A)(\[)(?=\])|(?:(?<=[ =])|\A)(\[)|<(?=>)|"(?=")|\((?=\))|H=\[(?=\])|: msgid=(?=: )|: rcpt (?=: )')
-_INSIDE = {b"<": _PLAIN, b'"': rb'[^"\n]*', b"(": rb"[^()\n]*", b"H=[": rb"[^\n]*?\[[^\]\n]*", b": msgid=": rb"[^ \n]*", b": rcpt ": rb"[^ \n]*"}
+_MARKS = re.compile(rb'(?:(?<=[ =])|\A)(\[)(?=\])|(?:(?<=[ =])|\A)(\[)|<(?=>)|"(?=")|\((?=,?\))|(?<=\(),(?=\))|H=\[(?=\])|: msgid=(?=: )|: rcpt (?=: )|: Mailbox (?=: )')
+_INSIDE = {b"<": _PLAIN, b'"': rb'[^"\n]*', b"(": rb"[^()\n]*?", b",": rb"[^()\n]*", b": msgid=": rb"[^ \n]*", b": rcpt ": rb"[^ \n]*", b": Mailbox ": rb"[^:\n]*"}
 
 
 def family(program: bytes) -> str:
@@ -116,6 +122,8 @@ def places(shape: bytes) -> dict:
             found[mark.start()] = _NAME
             if mark.group(1):
                 found[mark.end()] = _ADDRESS
+        elif mark.group() == b"H=[":
+            found.update({mark.end() - 1: rb"[^\n]*?", mark.end(): _ADDRESS, mark.end() + 1: rb"(?::[0-9]+)?"})
         else:
             found[mark.end()] = _INSIDE[mark.group()]
     found.setdefault(len(shape), rb"[^\n]*")
@@ -128,4 +136,4 @@ def reader(shape: bytes, wanted) -> re.Pattern:
     for place, pattern in sorted(places(shape).items()):
         pieces += [re.escape(shape[done:place]), b"(%s)" % pattern if place in wanted else pattern]
         done = place
-    return re.compile(b"".join(pieces))
+    return re.compile(b"".join(pieces) + re.escape(shape[done:]))

@@ -63,13 +63,13 @@ KNOWN = {
     "expired": ({"program": "dovecot", "pattern": r"^imap-login: [\w ():]+alert certificate expired"},
         "dovecot: imap-login: Disconnected: Connection closed: SSL_accept() failed: error:0A000415:SSL routines::sslv3 alert "
         "certificate expired: SSL alert number 45: user=<>, rip=192.0.2.1"),
-    "password": ({"program": "dovecot", "pattern": r"^auth: pam\((?P<user>)\): pam_authenticate\(\) failed: [\w ]+\(Password mismatch"},
+    "password": ({"program": "dovecot", "pattern": r"^auth: pam\((?P<user>),\): pam_authenticate\(\) failed: [\w ]+\(Password mismatch"},
         "dovecot: auth: pam(alice,192.0.2.1): pam_authenticate() failed: Authentication failure (Password mismatch?)"),
     "directory": ({"program": "dovecot", "pattern": r"^auth-worker\(\): Error: mysql\(\): Connect failed to database"},
         "dovecot: auth-worker(7): Error: mysql(127.0.0.1): Connect failed to database (mail): Can't connect to server on '127.0.0.1' "
         "(115) - waiting for 25 seconds before retry"),
     "quota": ({"program": ".+/lmtp", "pattern": r"^status=bounced \(host \[private/lmtp\] said: $", "answer": r"^552 5\.2\.2 <(?P<user>[^<>]*)> Quota exceeded"},
-        "postfix/lmtp[7]: 9BBF11A20F0: to=<alice@example.test>, relay=x[private/lmtp], dsn=5.2.2, status=bounced (host x said: 552 "
+        "postfix/lmtp[7]: 9BBF11A20F0: to=<alice@example.test>, relay=x[private/lmtp], dsn=5.2.2, status=bounced (host x[private/lmtp] said: 552 "
         "5.2.2 <alice@example.test> Quota exceeded (mailbox for user is full) (in reply to end of DATA command))"),
     "discarded": ({"program": ".+/cleanup", "pattern": r"^discard: (?P<rule>header \w+)"},
         "postfix/cleanup[7]: A63AF1B4: discard: header Subject: t from localhost[127.0.0.1]; from=<a@b> to=<c@d> proto=ESMTP helo=<b>"),

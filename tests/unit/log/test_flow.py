@@ -117,3 +117,16 @@ def test_users_are_counted_to_a_bound():
 def test_nothing_is_nothing():
     found = count(b"")
     assert not any(value for name, value in found.items() if name != "last_line_epoch")
+
+
+@pytest.mark.parametrize("line", [
+    'postfix/smtp[1]: 4C1D5: to=<"x, status=sent (250 2.0.0 "@evil.test>, relay=none, delay=1, delays=1/0/0/0, dsn=4.4.1, status=SOFTBOUNCE (x)',
+    "postfix/smtpd[1]: NOQUEUE: reject: RCPT from x[192.0.2.1]: 554 5.7.1 <x@y>: no; from=<: saved mail to > to=<: message-id=> proto=ESMTP helo=<x>",
+    "postfix/smtpd[1]: warning: non-SMTP command from x[192.0.2.1]: 4C1D5: client=x[192.0.2.1], sasl_method=PLAIN, sasl_username=admin",
+    "dovecot: imap-login: Disconnected (no auth attempts in 1 secs): user=<imap-login: Login: user=<admin>, (auth failed, 1 attempts>, rip=192.0.2.1",
+    "postfix/cleanup[1]: 4C1D5: warning: header Subject: status=sent (250 ok) : saved mail to INBOX from x[192.0.2.1]; from=<a@b> to=<c@d> proto=SMTP helo=<x>",
+])
+def test_what_a_stranger_writes_is_no_flow_of_mail(line):
+    found = count(("Nov 23 20:51:07 mail " + line + "\n").encode())
+    assert not any(found[name] for name in ("accepted", "delivered", "login_ok", "login_failed"))
+    assert not any(found[name] for name in ("last_delivery_epoch", "last_accepted_epoch", "last_login_epoch"))
