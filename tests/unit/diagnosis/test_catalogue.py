@@ -37,6 +37,12 @@ def test_every_signature_is_used_by_a_condition(known):
     assert set(known.signatures) <= used
 
 
+def test_a_signature_about_another_servers_answer_is_marked_so_but_for_our_own_store(known):
+    for name, spec in known.signatures.items():
+        if spec.get("answer"):
+            assert spec.get("remote") or spec["program"] == ".+/lmtp", name
+
+
 def test_no_cause_explains_itself(known):
     for cause in known:
         assert cause.id not in cause.explains + cause.explains_on_peers
