@@ -17,7 +17,7 @@ from ansible_collections.mailops.outage.plugins.plugin_utils.journeys import ARG
 from ansible_collections.mailops.outage.plugins.plugin_utils.mail_action import MailAction
 
 # The beginnings of what Postfix and Exim log of a message's way.
-_TELLS = r"to=|hold|discard|reject|milter-|warning|removed|skipped|saving|==|=>|\*\*"
+_TELLS = r"^(?:status=|hold|discard|reject|milter-|warning|removed|skipped|saving|==|=>|\*\*)"
 
 
 class ActionModule(MailAction):
@@ -64,7 +64,7 @@ class ActionModule(MailAction):
         waiting = [leg["queue_id"] for leg in legs if not leg["ok"] and leg["queue_id"]]
         settled.write("run.json", dict(opened, until=time.time()))
         settled.write("signatures.json", {
-            judge.signature_of(name): {"pattern": rf"\b{re.escape(name)}: (?:{_TELLS})", "has": name, "source": "mail"} for name in waiting})
+            judge.signature_of(name): {"program": r".+/[\w-]+|exim4?", "pattern": _TELLS, "where": {"queue_id": re.escape(name)}} for name in waiting})
         return settled
 
     @staticmethod

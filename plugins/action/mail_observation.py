@@ -18,6 +18,7 @@ import time
 from ansible.errors import AnsibleActionFail, AnsibleError
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import estate
+from ansible_collections.mailops.outage.plugins.module_utils.log.signatures import SIGNATURE_KEYS
 from ansible_collections.mailops.outage.plugins.module_utils.observations import Run
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 from ansible_collections.mailops.outage.plugins.module_utils.wire import probe as wire_probe
@@ -113,7 +114,7 @@ class ActionModule(MailAction):
         answer, connection = self._look({
             "since": window["since"], "until": window["until"], "deadline": args["deadline"],
             "domains": args["domains"], "log_files": args["log_files"],
-            "signatures": {name: {key: spec[key] for key in ("pattern", "not", "has", "source") if key in spec} for name, spec in signatures.items()},
+            "signatures": {name: {key: spec[key] for key in SIGNATURE_KEYS if key in spec} for name, spec in signatures.items()},
         }, task_vars)
         skew = clock_skew(answer, asked, time.time())
         outside.join()

@@ -35,7 +35,7 @@ options:
     default: 20
   signatures:
     description:
-      - Log signatures by name, as the catalogue of causes has them.
+      - Log signatures by name, as the catalogue of causes has them. Each names its C(program), and its C(pattern) begins with C(^).
       - A line that matches one is counted in RV(facts.events) under its name.
     type: dict
     default: {}
@@ -351,11 +351,27 @@ facts:
           - {service: postfix, path: /etc/postfix/main.cf, mtime_epoch: 1795470258, started_epoch: 1795466584}
         backups: [/etc/postfix/main.cf.bak]
     events:
-      description: What the logs of the window say, by signature, and how much mail flowed.
+      description:
+        - What the logs of the window say, by signature, and how much mail flowed.
+        - A match says how far it can be trusted in C(trust). V(journal), the system's journal vouches for who wrote the lines. V(file), they stand in
+          a plain file, into which anybody on the host may write. V(remote), they tell what another host did or said.
+        - C(untrusted) counts lines of files that the mail software did not write by the journal's knowledge. They are in no match.
       returned: success
       type: dict
       sample:
-        matches: {}
+        matches:
+          mta_terminating:
+            count: 1
+            first: "2026-11-23T20:51:07Z"
+            first_epoch: 1795467067.0
+            last: "2026-11-23T20:51:07Z"
+            last_epoch: 1795467067.0
+            queue_ids: []
+            samples:
+              - {time: "2026-11-23T20:51:07Z", source: /var/log/mail.log, line: "@4711", text: "Nov 23 20:51:07 mail postfix/master[5]: terminating on signal 15"}
+            groups: {}
+            trust: journal
+        untrusted: {}
         flow: {connections: 12, accepted: 5, delivered: 5, deferred: 0, bounced: 0, rejected: 1}
         silent: false
     known_good:

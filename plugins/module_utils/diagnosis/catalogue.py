@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import conditions
+from ansible_collections.mailops.outage.plugins.module_utils.log.signatures import Signature
 
 LANGUAGES = ("en", "nl")
 IMPACTS = ("none", "refused", "hanging", "tempfail", "queued", "lost", "silent")
@@ -181,12 +182,10 @@ def parse(documents: dict) -> Catalogue:
             for signature, spec in ((entry or {}).get("signatures") or {}).items():
                 if signature in signatures:
                     raise CatalogueError(f"{where}: {name}: the signature {signature} is given twice")
-                if not isinstance(spec, dict) or not isinstance(spec.get("pattern"), str):
-                    raise CatalogueError(f"{where}: {name}: the signature {signature} needs a pattern")
                 try:
-                    re.compile(spec["pattern"])
-                except re.error as problem:
-                    raise CatalogueError(f"{where}: {name}: the signature {signature}: {problem}") from problem
+                    Signature(signature, spec)
+                except ValueError as problem:
+                    raise CatalogueError(f"{where}: {name}: {problem}") from problem
                 signatures[signature] = spec
     causes = {
         name: _cause(where, name, entry, signatures)

@@ -3,7 +3,9 @@
 1. A cause whose conditions hold is a candidate. Conditions that hold together strengthen it as independent
    witnesses do (1 minus the product of the doubts).
 2. A candidate that a surer or equal one explains is a consequence: it stays in the list, but not as a root.
-3. Between the roots the surer goes first; between equals the one that changed since the known-good snapshot,
+3. What rests on log lines alone is trusted as far as their writers are known: lines of plain files, which anybody on the host may
+   write, and lines about what a peer said or did, make a cause, but none that is sure enough to act on.
+4. Between the roots the surer goes first; between equals the one that changed since the known-good snapshot,
    then the one that started earlier.
 """
 from __future__ import annotations
@@ -21,6 +23,8 @@ _SAME = 0.1
 _MOST_EVIDENCE = 8
 # Below this a candidate is only a hint: it is listed, but it is not called the root cause.
 SURE_ENOUGH = 0.5
+# Below what a repair wants (remediate_confidence), above what makes a root cause (SURE_ENOUGH).
+HEARSAY_AT_MOST = 0.65
 
 
 @dataclass
@@ -84,6 +88,7 @@ def candidate(cause: Cause, view: dict) -> Candidate | None:
     """The candidate that ``cause`` is in this view, or None when no condition holds."""
     host = view.get("host", "")
     doubts, evidence, times, users = [], [], [], set()
+    hearsay = True
     for condition in cause.conditions:
         match = None
         if condition.signature:
@@ -93,6 +98,7 @@ def candidate(cause: Cause, view: dict) -> Candidate | None:
         if condition.when and not conditions.holds(condition.when, view):
             continue
         doubts.append(1.0 - condition.confidence)
+        hearsay = hearsay and match is not None and match.get("trust") != "journal"
         if condition.show:
             for item in _items(conditions.look(condition.show, view)):
                 evidence.append(_evidence(item, host, "fact"))
@@ -100,7 +106,8 @@ def candidate(cause: Cause, view: dict) -> Candidate | None:
         if match:
             times.append(match.get("first_epoch"))
             users.update((match.get("groups") or {}).get("user") or {})
-            evidence += [_evidence(sample, host, "log") for sample in match.get("samples") or []]
+            kind = "remote" if match.get("trust") == "remote" else "log"
+            evidence += [_evidence(sample, host, kind) for sample in match.get("samples") or []]
     if not doubts:
         return None
     unique = []
@@ -108,8 +115,9 @@ def candidate(cause: Cause, view: dict) -> Candidate | None:
         if item["text"] and item not in unique:
             unique.append(item)
     known = [moment for moment in times if moment]
-    return Candidate(cause, host, round(1.0 - math.prod(doubts), 3), unique[:_MOST_EVIDENCE], min(known) if known else None, users=users,
-                     by_facts=_by_facts(cause, view))
+    confidence = round(1.0 - math.prod(doubts), 3)
+    return Candidate(cause, host, min(confidence, HEARSAY_AT_MOST) if hearsay else confidence, unique[:_MOST_EVIDENCE], min(known) if known else None,
+                     users=users, by_facts=_by_facts(cause, view))
 
 
 def _by_facts(cause: Cause, view: dict) -> float:

@@ -8,7 +8,9 @@ beside them:
 ``ports``       the probe of each port as a user's machine sees it, by protocol (``ports.smtp``, ``ports.imaps``, …)
 ``probes``      all probes of this host, from all vantages
 ``failing``     the probes that failed although the port is expected to serve
-``seen``        what the log's signatures found: ``seen.NAME.count``, ``.last_epoch``, ``.current``, ``.samples``, ``.groups``
+``seen``        what the log's signatures found: ``seen.NAME.count``, ``.last_epoch``, ``.current``, ``.samples``, ``.groups``, and ``.trust``:
+                ``journal`` (the system's journal vouches for who wrote the lines), ``file`` (anybody on the host may have written them), or
+                ``remote`` (they tell what a peer did or said)
 ``flow``        the log's counts of mail (accepted, delivered, …)
 ``changed``     differences from the known-good snapshot: [{what, name, before, after, source, time_epoch}]; without a snapshot
                 what the host itself remembers (files changed lately, backups beside them) and how it differs from healthy siblings

@@ -3,11 +3,16 @@
 ``-o short-unix`` is the cheapest form that keeps program, pid and an exact time: one line an entry, the text of a
 line like that of a syslog file. The matches are of indexed fields (systemd.journal-fields(7)), so the cost grows with
 what is shown, not with the journal.
+
+Whose word an entry is, is told by the fields that journald itself adds and nobody can write: mail software's by the
+account that wrote it (_UID: root or an account of that software; a user's ``logger -t postfix/smtpd`` is not read), the
+manager's by _PID, the kernel's by _TRANSPORT. What Dovecot's sessions say under a user's account is written by its log process, as root.
 """
 from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import selectors
 import shutil
 import signal
@@ -22,15 +27,29 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _F_SETPIPE_SZ = 1031  # <linux/fcntl.h>; named in fcntl since Python 3.10
 _PIPE = 1024 * 1024
 _MOST_COMPLAINTS = 8192
-# Mail software logs with the facility mail (2, RFC 5424 6.2.1); its companions use another.
-MATCHES = {
-    "mail": ("SYSLOG_FACILITY=2", "+", "SYSLOG_IDENTIFIER=rspamd", "SYSLOG_IDENTIFIER=clamd", "SYSLOG_IDENTIFIER=amavis",
-             "SYSLOG_IDENTIFIER=spamd", "SYSLOG_IDENTIFIER=postgrey", "SYSLOG_IDENTIFIER=saslauthd", "SYSLOG_IDENTIFIER=dovecot",
-             "SYSLOG_IDENTIFIER=exim", "SYSLOG_IDENTIFIER=exim4"),
-    # The system's manager about its units.
-    "units": ("_PID=1",),
-    "kernel": ("_TRANSPORT=kernel",),
-}
+# The accounts that mail software runs under, as distributions name them.
+ACCOUNTS = (
+    "postfix", "dovecot", "dovenull", "Debian-exim", "exim", "mail", "opendkim", "opendmarc", "rspamd", "_rspamd", "amavis", "clamav", "clamscan",
+    "clamilt", "debian-spamd", "spamd", "postgrey", "policyd-spf", "postsrsd", "milter",
+)
+_COMPANIONS = ("rspamd", "clamd", "amavis", "spamd", "postgrey", "saslauthd", "dovecot", "exim", "exim4")
+
+
+def _mail_matches() -> tuple:
+    """Mail software logs with the facility mail (2, RFC 5424 6.2.1); its companions use another. In both cases: under its own accounts."""
+    ids = {0}
+    for name in ACCOUNTS:
+        try:
+            ids.add(pwd.getpwnam(name).pw_uid)
+        except KeyError:
+            continue
+    accounts = [f"_UID={uid}" for uid in sorted(ids)]
+    return ("SYSLOG_FACILITY=2", *accounts, "+", *(f"SYSLOG_IDENTIFIER={name}" for name in _COMPANIONS), *accounts)
+
+
+def matches(kind: str) -> tuple:
+    """What journalctl(1) is to match: ``mail`` software, the system's manager about its ``units``, or the ``kernel``."""
+    return {"mail": _mail_matches, "units": lambda: ("_PID=1",), "kernel": lambda: ("_TRANSPORT=kernel",)}[kind]()
 
 
 class JournalBlock(Block):
@@ -47,8 +66,8 @@ def available() -> bool:
 
 
 def command(kind: str, since: float, until: float) -> list:
-    """The command line that shows the window's lines of one kind (see MATCHES)."""
-    return ["journalctl", "--no-pager", "-o", "short-unix", f"--since=@{since:.6f}", f"--until=@{until:.6f}", *MATCHES[kind]]
+    """The command line that shows the window's lines of one kind (``matches``)."""
+    return ["journalctl", "--no-pager", "-o", "short-unix", f"--since=@{since:.6f}", f"--until=@{until:.6f}", *matches(kind)]
 
 
 def blocks(kind: str, since: float, until: float, budget: Budget, reading: Reading, choose=None):
@@ -59,7 +78,7 @@ def blocks(kind: str, since: float, until: float, budget: Budget, reading: Readi
     clock = Stamps(until)
     chunks = stream(command(kind, since, until), budget, reading)
     # journalctl's own remarks ("-- Boot ... --") are no log lines.
-    for block in whole_lines(chunks, " ".join(MATCHES[kind]), 0, JournalBlock):
+    for block in whole_lines(chunks, kind, 0, JournalBlock):
         if block.data.startswith(b"-- ") or b"\n-- " in block.data:
             block.data = b"".join(line for line in block.data.splitlines(True) if not line.startswith(b"-- "))
         if choose:

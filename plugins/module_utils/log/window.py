@@ -74,16 +74,15 @@ class Block:
             start = self.data.rfind(b"\n", 0, start - 1) + 1
         return None
 
-    def place(self, line: bytes, start: int = 0, cut: bool = False) -> int:
-        """Where ``line`` (``cut``: a longer one that begins so) starts, at ``start`` or after it. It has to be there."""
-        text = line if cut else line + b"\n"
-        if start == 0 and self.data.startswith(text):
+    def place(self, line: bytes, start: int = 0) -> int:
+        """Where ``line`` starts, at ``start`` or after it. It has to be there."""
+        if start == 0 and self.data.startswith(line + b"\n"):
             return 0
-        return self.data.find(b"\n" + text, max(0, start - 1)) + 1
+        return self.data.find(b"\n" + line + b"\n", max(0, start - 1)) + 1
 
-    def last_place(self, line: bytes, cut: bool = False) -> int:
+    def last_place(self, line: bytes) -> int:
         """Where ``line`` starts for the last time."""
-        return self.data.rfind(b"\n" + (line if cut else line + b"\n")) + 1
+        return self.data.rfind(b"\n" + line + b"\n") + 1
 
     def locate(self, start: int, _epoch: float | None) -> tuple:
         """``(source, line)`` by which a person finds the line at ``start`` again."""

@@ -37,6 +37,12 @@ def test_every_signature_is_used_by_a_condition(known):
     assert set(known.signatures) <= used
 
 
+def test_a_signature_about_another_servers_answer_is_marked_so_but_for_our_own_store(known):
+    for name, spec in known.signatures.items():
+        if spec.get("answer"):
+            assert spec.get("remote") or spec["program"] == ".+/lmtp", name
+
+
 def test_no_cause_explains_itself(known):
     for cause in known:
         assert cause.id not in cause.explains + cause.explains_on_peers
@@ -56,7 +62,11 @@ def test_an_automatic_remedy_says_how_it_is_undone(known):
     ({"conditions": [{"when": "a", "confidence": 0.5}]}, "needs show"),
     ({"conditions": [{"signature": "nowhere"}]}, "no signature 'nowhere'"),
     ({"conditions": [{"when": "a", "show": "b", "confidence": 7}]}, "confidence must be"),
-    ({"signatures": {"s": {"pattern": "("}}}, "the signature s"),
+    ({"signatures": {"s": {"program": "p", "pattern": "^("}}}, "signature s: pattern"),
+    ({"signatures": {"s": {"pattern": "^x"}}}, "signature s: needs a program"),
+    ({"signatures": {"s": {"program": "p", "pattern": "x"}}}, "signature s: pattern must begin with ^"),
+    ({"signatures": {"s": {"program": "p", "pattern": "^x|y"}}}, "write '^(?:one|other)'"),
+    ({"signatures": {"s": {"program": "p", "pattern": "^x", "answer": "y"}}}, "signature s: answer must begin with ^"),
     ({"explains": ["area.nobody"]}, "explains area.nobody"),
     ({"remedies": [{"class": "magic", "summary": WORDS}]}, "known are reversible"),
 ])

@@ -91,11 +91,22 @@ def test_witnesses_add_up_without_ever_being_certain():
 
 
 def test_a_log_event_that_is_over_is_no_evidence():
-    causes = known(one={"signatures": {"s": {"pattern": "x"}}, "conditions": [{"signature": "s"}]})
+    causes = known(one={"signatures": {"s": {"program": "p", "pattern": "^x"}}, "conditions": [{"signature": "s"}]})
     over, going_on = ({"s": {"current": current, "count": 3, "samples": [{"text": "x", "source": "mail.log", "line": "@12", "time": "t"}]}} for current in (False, True))
     assert ranking.find(causes, [view(seen=over)], {})[0] == []
     found = ranking.find(causes, [view(seen=going_on)], {})[0]
     assert found[0].evidence == [{"kind": "log", "host": "mail", "source": "mail.log", "line": "@12", "time": "t", "text": "x"}]
+
+
+@pytest.mark.parametrize("trust, fact, confidence, kind", [
+    ("journal", False, 0.9, "log"), ("file", False, ranking.HEARSAY_AT_MOST, "log"), ("remote", False, ranking.HEARSAY_AT_MOST, "remote"),
+    (None, False, ranking.HEARSAY_AT_MOST, "log"), ("file", True, 0.95, "log")])
+def test_what_anybody_may_have_written_is_not_sure_enough_to_act_on(trust, fact, confidence, kind):
+    causes = known(one={"signatures": {"s": {"program": "p", "pattern": "^x"}},
+                        "conditions": [{"signature": "s", "confidence": 0.9}, {"when": "fact", "show": "{source: 'a', text: 'b'}", "confidence": 0.5}]})
+    seen = {"s": {"current": True, "count": 3, "trust": trust, "samples": [{"text": "x", "source": "mail.log", "line": "@12", "time": "t"}]}}
+    (found,) = ranking.find(causes, [view(seen=seen, fact=fact)], {})[0]
+    assert found.confidence == confidence and found.evidence[0]["kind"] == kind
 
 
 def test_evidence_is_shown_once_and_cleaned():

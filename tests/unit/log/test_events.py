@@ -8,15 +8,16 @@ from types import SimpleNamespace
 
 import pytest
 from known import KNOWN, TRAFFIC
+from known import SIGNATURES as MEANT
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import events
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Context
 from ansible_collections.mailops.outage.plugins.module_utils.log import journal
 
 START = datetime(2026, 11, 20, tzinfo=timezone.utc).timestamp()
-SIGNATURES = {name: {"pattern": pattern} for name, (pattern, _line) in KNOWN.items()}
-SIGNATURES["oom"] = {"pattern": r"Out of memory: Killed process \d+ \((?P<process>\w+)\)", "source": "kernel"}
-SIGNATURES["unit_failed"] = {"pattern": r"(?P<unit>\S+\.service): Failed with result"}
+SIGNATURES = {
+    **MEANT, "oom": {"program": "kernel", "pattern": r"^Out of memory: Killed process \d+ \((?P<process>\w+)\)", "source": "kernel"},
+    "unit_failed": {"program": "systemd", "pattern": r"^(?P<unit>\S+\.service): Failed with result"}}
 
 
 def line(number, text, stamp="%Y-%m-%dT%H:%M:%S+00:00"):
@@ -41,7 +42,7 @@ def host(tmp_path, monkeypatch):
     it.dovecot = None
 
     def stream(argv, _budget, reading):
-        kind = next(kind for kind, matches in journal.MATCHES.items() if argv[-len(matches):] == list(matches))
+        kind = next(kind for kind in ("mail", "units", "kernel") if argv[-len(journal.matches(kind)):] == list(journal.matches(kind)))
         since = float(next(word for word in argv if word.startswith("--since="))[len("--since=@"):])
         it.asked.append((kind, since))
         yield "".join(each for each in it.journal.get(kind, "").splitlines(True) if float(each.split()[0]) >= since).encode()
@@ -121,7 +122,7 @@ def test_a_file_that_stopped_is_told_and_continued_from_the_journal(host):
     assert found["matches"]["milter"]["count"] == 2
     (stopped,) = found["stopped"]
     assert stopped["source"] == str(host.path / "mail.log") and stopped["last_epoch"] == START + 100 and stopped["newer_epoch"] == START + 900
-    assert host.asked[0] == ("mail", START + 101)
+    assert ("mail", START + 101) in host.asked
 
 
 def test_a_general_log_serves_when_there_is_no_mail_log(host):
@@ -186,7 +187,7 @@ def test_stamps_that_go_back_are_told(host):
 
 def test_a_wrong_signature_is_named(host):
     with pytest.raises(ValueError, match="signature bad"):
-        host.look(signatures={"bad": {"pattern": "("}})
+        host.look(signatures={"bad": {"program": "x", "pattern": "^("}})
 
 
 @pytest.mark.parametrize("junk",
@@ -197,3 +198,55 @@ def test_no_content_of_a_log_breaks_the_look(host, junk):
     host.write("mail.log", line(1, TRAFFIC[0]).encode() + junk + b"\n" + line(20, KNOWN["milter"][1]).encode())
     found = host.look()
     assert found["matches"]["milter"]["count"] == 1 and found["flow"]["connections"] >= 1
+
+
+def trusted(found):
+    return {name: (match["count"], match["trust"]) for name, match in found["matches"].items()}
+
+
+def test_a_line_that_the_journal_knows_from_mail_software_is_trusted(host):
+    texts = [TRAFFIC[0], KNOWN["milter"][1]] * 3
+    host.write("mail.log", "".join(line(number, text) for number, text in enumerate(texts)))
+    host.journal = {"mail": "".join(entry(number + 0.1, text) for number, text in enumerate(texts))}
+    found = host.look()
+    assert trusted(found) == {"milter": (3, "journal")} and found["untrusted"] == {}
+    assert found["matches"]["milter"]["samples"][0]["source"] == str(host.path / "mail.log")
+
+
+def test_what_somebody_else_wrote_into_the_file_is_dropped_and_counted(host):
+    texts = [TRAFFIC[number % 5] for number in range(30)]
+    host.write("mail.log", "".join(line(number, text) for number, text in enumerate(texts + [KNOWN["milter"][1], KNOWN["clock"][1], KNOWN["clock"][1]])))
+    # Only one of the two complaints about the clock is Dovecot's own.
+    host.journal = {"mail": "".join(entry(number, text) for number, text in enumerate(texts)) + entry(31, KNOWN["clock"][1])}
+    found = host.look()
+    assert trusted(found) == {"clock": (1, "journal")} and found["untrusted"] == {"milter": 1}
+    assert found["matches"]["clock"]["samples"][0]["source"].startswith("journalctl ")
+
+
+def test_a_delivery_that_somebody_else_wrote_into_the_file_is_none(host):
+    texts = [TRAFFIC[number % 5] for number in range(30)]
+    sent = "postfix/smtp[1]: 4C1D5: to=<a@b>, relay=x, delay=1, delays=1/0/0/0, dsn=2.0.0, status=sent (250 ok)"
+    host.write("mail.log", "".join(line(number, text) for number, text in enumerate(texts + [KNOWN["milter"][1], sent])))
+    host.journal = {"mail": "".join(entry(number, text) for number, text in enumerate(texts + [KNOWN["milter"][1]]))}
+    found = host.look()
+    assert trusted(found) == {"milter": (1, "journal")} and found["flow"]["last_delivery_epoch"] is None
+
+
+@pytest.mark.parametrize("told", [
+    None, "", "".join(entry(number + 3000, TRAFFIC[0]) for number in range(100)), entry(1, TRAFFIC[0])])
+def test_where_the_journal_cannot_tell_a_line_is_the_files_word(host, told):
+    """No journal; an empty one; one that began later; one that lacks most of what the file has (a chroot with a socket of its own)."""
+    host.write("mail.log", "".join(line(number, text) for number, text in enumerate([TRAFFIC[0]] * 20 + [KNOWN["milter"][1]])))
+    host.journal = None if told is None else {"mail": told}
+    assert trusted(host.look()) == {"milter": (1, "file")}
+
+
+def test_what_only_the_journal_holds_is_its_word_and_what_a_peer_did_is_the_peers(host):
+    host.journal = {"mail": entry(50, KNOWN["milter"][1]) + entry(51, KNOWN["expired"][1])}
+    peers = {name: dict(spec, remote=name == "expired") for name, spec in SIGNATURES.items()}
+    assert trusted(host.look(signatures=peers)) == {"milter": (1, "journal"), "expired": (1, "remote")}
+
+
+def test_exims_own_files_are_exims_word(host):
+    host.write("mainlog", "2026-11-20 00:00:05 " + KNOWN["exim_tainted"][1].split(": ", 1)[1] + "\n")
+    assert trusted(host.look(log_files=[str(host.path / "mainlog")])) == {"exim_tainted": (1, "file")}

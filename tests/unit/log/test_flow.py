@@ -52,7 +52,7 @@ def test_each_kind_of_line_is_counted_once():
 
 
 @pytest.mark.parametrize("line, expected", [
-    ("postfix/cleanup[1]: 4C1D: milter-reject: END-OF-MESSAGE from x[192.0.2.1]: 4.7.1 Service unavailable", {"rejected": 1}),
+    ("postfix/cleanup[1]: 4C1D5: milter-reject: END-OF-MESSAGE from x[192.0.2.1]: 4.7.1 Service unavailable", {"rejected": 1}),
     ("postfix/smtp[1]: 4C1D5: to=<a@b>, relay=x[192.0.2.1]:25, dsn=5.1.1, status=SOFTBOUNCE (host x said: 550 no)", {"deferred": 1}),
     ("postfix/qmgr[1]: 4C1D5: from=<a@b>, status=expired, returned to sender", {"bounced": 1}),
     ("postfix/local[1]: 4C1D5: to=<a@b>, relay=local, delay=1, dsn=2.0.0, status=sent (delivered to maildir)", {"delivered": 1}),
@@ -70,8 +70,10 @@ def test_each_kind_of_line_is_counted_once():
     ("imap-login: Info: Login: user=<alice>, method=PLAIN, rip=127.0.0.1", {"login_ok": 1, "users_ok": 1}),
 ])
 def test_other_forms_of_postfix_and_dovecot(line, expected):
-    for prefix in ("Nov 23 20:51:07 mail ", "2026-11-23T20:51:07.000001+00:00 mail "):
-        found = count((prefix + line + "\n").encode())
+    # A file that Dovecot writes itself names no host.
+    host = "" if line.startswith("imap-login") else "mail "
+    for prefix in ("Nov 23 20:51:07 ", "2026-11-23T20:51:07.000001+00:00 "):
+        found = count((prefix + host + line + "\n").encode())
         assert {name: value for name, value in found.items() if value and not name.endswith("_epoch")} == expected
 
 
@@ -115,3 +117,16 @@ def test_users_are_counted_to_a_bound():
 def test_nothing_is_nothing():
     found = count(b"")
     assert not any(value for name, value in found.items() if name != "last_line_epoch")
+
+
+@pytest.mark.parametrize("line", [
+    'postfix/smtp[1]: 4C1D5: to=<"x, status=sent (250 2.0.0 "@evil.test>, relay=none, delay=1, delays=1/0/0/0, dsn=4.4.1, status=SOFTBOUNCE (x)',
+    "postfix/smtpd[1]: NOQUEUE: reject: RCPT from x[192.0.2.1]: 554 5.7.1 <x@y>: no; from=<: saved mail to > to=<: message-id=> proto=ESMTP helo=<x>",
+    "postfix/smtpd[1]: warning: non-SMTP command from x[192.0.2.1]: 4C1D5: client=x[192.0.2.1], sasl_method=PLAIN, sasl_username=admin",
+    "dovecot: imap-login: Disconnected (no auth attempts in 1 secs): user=<imap-login: Login: user=<admin>, (auth failed, 1 attempts>, rip=192.0.2.1",
+    "postfix/cleanup[1]: 4C1D5: warning: header Subject: status=sent (250 ok) : saved mail to INBOX from x[192.0.2.1]; from=<a@b> to=<c@d> proto=SMTP helo=<x>",
+])
+def test_what_a_stranger_writes_is_no_flow_of_mail(line):
+    found = count(("Nov 23 20:51:07 mail " + line + "\n").encode())
+    assert not any(found[name] for name in ("accepted", "delivered", "login_ok", "login_failed"))
+    assert not any(found[name] for name in ("last_delivery_epoch", "last_accepted_epoch", "last_login_epoch"))

@@ -41,6 +41,21 @@ def test_the_command_is_bound_to_the_window_and_the_kind(journalctl):
     assert b"SYSLOG_FACILITY=2" in read("mail")[0] and b"_PID=1" in read("units")[0]
 
 
+def test_mail_is_read_from_the_accounts_of_mail_software_only(monkeypatch):
+    """What a user wrote by logger(1) has the user's _UID, which nobody can write."""
+    known = {"postfix": 102, "dovecot": 103}
+
+    def account(name):
+        if name not in known:
+            raise KeyError(name)
+        return type("Account", (), {"pw_uid": known[name]})
+    monkeypatch.setattr(journal.pwd, "getpwnam", account)
+    asked = journal.matches("mail")
+    for group in (asked[:asked.index("+")], asked[asked.index("+") + 1:]):
+        assert [match for match in group if match.startswith("_UID=")] == ["_UID=0", "_UID=102", "_UID=103"]
+        assert any(not match.startswith("_UID=") for match in group)
+
+
 def test_only_what_is_wanted_is_kept(journalctl):
     journalctl("echo '1795467067.5 mail dovecot: x'; echo '1795467067.5 mail postfix/smtpd[1]: x'\n")
     assert read(choose=lambda data: b"".join(line for line in data.splitlines(True) if b"postfix" in line))[0] == b"1795467067.5 mail postfix/smtpd[1]: x\n"

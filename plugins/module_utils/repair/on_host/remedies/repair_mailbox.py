@@ -25,8 +25,9 @@ _NO_USER = 67
 _INDEXES = ("dovecot.index", "dovecot.index.cache", "dovecot.index.log.2", "dovecot.index.log")
 _DAMAGE = re.compile(r"size=broken|type=unknown|^Panic: |^Error: (?:Corrupted|Deleting corrupted cache|Index .*Lost log)|Can't autodetect file type", re.M)
 # What dumps cannot tell: an assertion that fails on opening, and an index that was patched and may now miss messages.
-_SIGNATURE = (r"(?:imap|pop3|lmtp|lda|doveadm|indexer-worker)\((?:{user})\).*"
-              r"(?:Panic: file (?:mail-(?:index|transaction-log|cache)|maildir|index-)|Fixed index file (?P<path>/[^:]+)/dovecot\.index: )")
+_SIGNATURE = {"program": r"dovecot\S*", "pattern": (
+    r"^(?:imap|pop3|lmtp|lda|doveadm|indexer-worker)\((?P<user>)\)(?:<>)*: "
+    r"(?:Panic: file (?:mail-(?:index|transaction-log|cache)|maildir|index-)|(?:Error|Warning): (?:Mailbox : )?Fixed index file (?P<path>/[^:]+)/dovecot\.index: )")}
 _ASIDE = re.compile(r"\.damaged-(\d{8}T\d{6}Z)$")
 _MOST_FOLDERS = 2000
 _WAIT = 10.0
@@ -145,7 +146,7 @@ def _told_by_log(context, known: dict, since: float) -> dict:
     """``{folder: what Dovecot's log tells of its index}`` for this user in the window, after ``since``; the folder is empty where it does not say."""
     names = "|".join(re.escape(name) for name in sorted({known["user"], known["asked"]}))
     span = {"since": max(since, context.options.get("since") or 0.0), "until": context.options.get("until") or time.time()}
-    seen = events.collect(Context(options={**span, "signatures": {"damage": {"pattern": _SIGNATURE.format(user=names)}}}))["matches"].get("damage")
+    seen = events.collect(Context(options={**span, "signatures": {"damage": {**_SIGNATURE, "where": {"user": names}}}}))["matches"].get("damage")
     if not seen or not seen["samples"]:
         return {}
     text = f"Dovecot's log tells of a damaged index: {seen['samples'][-1]['text']}"
