@@ -11,7 +11,7 @@ import ssl
 import time
 
 DOMAIN = "single.test"
-# (name, road, phrase). The roads are the functions below; the first thirteen phrases led a repair once.
+# (name, road, phrase). The roads are the functions below; many of the phrases led a repair once.
 LURES = (
     ("a sender that speaks of a mail loop", "sender", "too many hops"),
     ("a recipient that speaks of a mail loop", "recipient", f"mail for {DOMAIN} loops back to myself"),
@@ -26,7 +26,7 @@ LURES = (
     ("a login name that speaks of a full disk", "login", "write queue file: No space left on device"),
     ("an address that is asked for and speaks of a limit", "asked", "warning: Connection concurrency limit exceeded: 9 from mail.single.test[10.0.0.1]"),
     ("a word of the system log by an ordinary user: limits", "logger", "warning: Connection rate limit exceeded: 99 from mail.single.test[10.0.0.1]"),
-    ("a word of the system log by an ordinary user: a crash", "logger", "warning: process /usr/lib/postfix/sbin/smtpd pid 7 killed by signal 11"),
+    ("a word of the system log by an ordinary user: a crash", "logger as master", "warning: process /usr/lib/postfix/sbin/smtpd pid 7 killed by signal 11"),
     ("a word of the system log by an ordinary user: no mechanism", "logger", "fatal: no SASL authentication mechanisms"),
     ("a word of the system log by an ordinary user: a filter", "logger", "warning: connect to Milter service inet:localhost:8891: Connection refused"),
     ("a word of the system log by an ordinary user: a table", "logger", "error: open database /etc/postfix/virtual.db: No such file or directory"),
@@ -125,6 +125,7 @@ def by_strangers(address: str) -> None:
 # Each with the texts on its standard input, as the ordinary user ops.
 _BY_USERS = {
     "logger": "while read -r text; do logger -t postfix/smtpd -p mail.warning -- \"$text\"; done",
+    "logger as master": "while read -r text; do logger -t 'postfix/master[7]' -p mail.warning -- \"$text\"; done",
     "logger as dovecot": "while read -r text; do logger -t dovecot -p mail.err -- \"$text\"; done",
     "logger as kernel": "while read -r text; do logger -t kernel -p kern.err -- \"$text\"; logger -t kernel -p mail.err -- \"$text\"; done",
     "logger as systemd": "while read -r text; do logger -t 'systemd[1]' -p daemon.err -- \"$text\"; logger -t 'systemd[1]' -p mail.err -- \"$text\"; done",
