@@ -13,7 +13,7 @@ def without_running(state):
 def halves(before, broken, after):
     """What is neither as it was before the fault nor as the fault left it: sentences."""
     return [f"{host}: {kind} {name} is neither as before the fault nor as after it: {after.get((host, kind, name), 'gone')}"
-            for host, kind, name in sorted({**before, **broken, **after}) if kind != "running"
+            for host, kind, name in sorted({**before, **broken, **after}) if kind not in ("running", "store")
             and after.get((host, kind, name)) not in (before.get((host, kind, name)), broken.get((host, kind, name)))]
 
 

@@ -14,6 +14,7 @@ import pytest
 from playing import AUTO, BIN, ROOT, STATE_OF_HOST, Host, Played, events, roots, run, write_inventory
 
 RESPOND = "playbooks/respond.yml"
+CONFIG = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
 PARTNER = "partner.outside.test"
 # How the host was at its snapshot: all of it looser than what its administrators have made of it since.
 LOOSE = f"""
@@ -28,7 +29,7 @@ postconf -e smtp_tls_security_level=may smtpd_helo_required=yes smtpd_client_mes
 echo '/^Subject: worm/ DISCARD a worm' > /etc/postfix/worms
 sed -i 's/^ssl_min_protocol.*/ssl_min_protocol = TLSv1.3/' /etc/dovecot/local.conf
 printf 'passdb {\\n  driver = passwd-file\\n  deny = yes\\n  args = /etc/dovecot/denied\\n}\\n' | cat - /etc/dovecot/conf.d/10-auth.conf > /etc/dovecot/auth.new
-cat /etc/dovecot/auth.new > /etc/dovecot/conf.d/10-auth.conf; rm /etc/dovecot/auth.new; echo carol > /etc/dovecot/denied
+cat /etc/dovecot/auth.new > /etc/dovecot/conf.d/10-auth.conf; rm /etc/dovecot/auth.new; echo carol: > /etc/dovecot/denied
 chmod 700 /home/alice
 printf 'Subject: x\\n\\nx\\n' | sendmail alice
 systemctl restart postfix@- dovecot
@@ -53,18 +54,19 @@ def differing(before: str, after: str) -> list:
 
 
 class Lured:
-    """A hardened host with every lure on it, and what one respond.yml made of it."""
+    """What one respond.yml made of a hardened host with every lure on it. ``log``, ``before``: as it was then; ``after``, ``left``, ``running``: as it is now."""
 
-    def __init__(self, played: Played, log: str, before: str, after: str, left: str, running: str, open_to_strangers: bool):
-        self.played, self.log = played, log
-        self.before, self.after, self.left, self.running, self.open_to_strangers = before, after, left, running, open_to_strangers
+    def __init__(self, mail: Host, address: str, inventory, reports):
+        self.log, self.before = mail.look("cat /var/log/mail.log; journalctl --no-pager"), mail.look(GUARDS)
+        rc, out = run("ansible-playbook", "-i", str(inventory), str(ROOT / RESPOND), "-e", f"report_dir={reports}", *AUTO, environment=CONFIG)
+        self.played = Played(rc, out, reports)
+        self.after, self.left, self.running = mail.look(GUARDS), mail.look(LEFT), mail.look("systemctl is-active postfix@-; true").strip()
+        self.open_to_strangers = self.running == "active" and any(relays(address, f"anybody@{domain}") for domain in (PARTNER, "example.net"))
 
     @property
     def begun(self) -> list:
-        """``[(role, cause)]`` of the steps that were taken."""
-        if not list(self.played.reports.glob("*/journal.jsonl")):
-            return []
-        return [(entry["role"], entry["cause"]) for entry in events(self.played, "begun")]
+        """The causes of the steps that were taken."""
+        return [entry["cause"] for entry in events(self.played, "begun")] if list(self.played.reports.glob("*/journal.jsonl")) else []
 
     def causes(self) -> list:
         """The causes of the first diagnosis of the run."""
@@ -72,33 +74,41 @@ class Lured:
         return json.loads(path.read_text(encoding="utf-8"))["causes"]
 
 
-def hardened(lab, single_inventory, folder, fault):
-    """Loose, a snapshot, hardened, every lure, the fault; then respond.yml in the mode auto."""
+@pytest.fixture(name="both", scope="module")
+def _both(lab, single_inventory, tmp_path_factory):
+    """Loose, a snapshot, hardened, every lure; then respond.yml in the mode auto as it is, and once more with the MTA stopped: both times."""
+    folder = tmp_path_factory.mktemp("lured")
     mail, outside = Host(lab, "mail"), Host(lab, "outside")
     address = single_inventory["all"]["children"]["mail_servers"]["hosts"]["mail"]["ansible_host"]
     inventory = write_inventory(folder / "single.yml", single_inventory)
-    environment = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
     try:
         mail.change(LOOSE)
-        rc, out = run("ansible-playbook", "-i", str(inventory), str(ROOT / "playbooks/snapshot.yml"), "-e", f"report_dir={folder}", environment=environment)
+        rc, out = run("ansible-playbook", "-i", str(inventory), str(ROOT / "playbooks/snapshot.yml"), "-e", f"report_dir={folder}", environment=CONFIG)
         assert rc == 0, out[-2000:]
         mail.change(HARD)
-        lures.by_other_servers(mail, outside)
         lures.by_strangers(address)
+        lures.by_other_servers(mail, outside)
         lures.by_users(mail)
         meet_the_guards(mail, outside, address)
-        # An answer of another server may take its time to be logged.
-        time.sleep(2)
-        mail.change(fault)
-        log, before = mail.look("cat /var/log/mail.log; journalctl --no-pager"), mail.look(GUARDS)
-        rc, out = run("ansible-playbook", "-i", str(inventory), str(ROOT / RESPOND), "-e", f"report_dir={folder}/reports", *AUTO, environment=environment)
-        with contextlib.suppress(OSError, smtplib.SMTPException):
-            is_open = True
-            is_open = relays(address, f"anybody@{PARTNER}") or relays(address, "anybody@example.net")
-        running = mail.look("systemctl is-active postfix@-; true").strip()
-        return Lured(Played(rc, out, folder / "reports"), log, before, mail.look(GUARDS), mail.look(LEFT), running, is_open)
+        # What is delayed on purpose, such as a failed login, must be in the log.
+        time.sleep(6)
+        quiet = Lured(mail, address, inventory, folder / "quiet")
+        mail.change("systemctl stop postfix@-")
+        return quiet, Lured(mail, address, inventory, folder / "down")
     finally:
         lab.run("reset", "mail", "outside")
+
+
+@pytest.fixture(name="lured")
+def _lured(both):
+    """Every lure, and no fault."""
+    return both[0]
+
+
+@pytest.fixture(name="lured_and_down")
+def _lured_and_down(both):
+    """Every lure, beside a real outage."""
+    return both[1]
 
 
 def meet_the_guards(mail, outside, address):
@@ -111,26 +121,15 @@ def meet_the_guards(mail, outside, address):
                 "printf 'Subject: x\\n\\nx\\n' | sendmail -f friend@outside.test bob")
 
 
-@pytest.fixture(name="lured", scope="module")
-def _lured(lab, single_inventory, tmp_path_factory):
-    """Every lure, and no fault."""
-    return hardened(lab, single_inventory, tmp_path_factory.mktemp("lured"), "true")
-
-
-@pytest.fixture(name="lured_and_down", scope="module")
-def _lured_and_down(lab, single_inventory, tmp_path_factory):
-    """Every lure, beside a real outage."""
-    return hardened(lab, single_inventory, tmp_path_factory.mktemp("lured-and-down"), "systemctl stop postfix@-")
-
-
 @pytest.mark.parametrize("number", range(len(lures.LURES)), ids=[name for name, _road, _phrase in lures.LURES])
 def test_a_text_of_a_stranger_is_in_the_log_and_moves_nothing(lured, lured_and_down, number):
-    _name, _road, phrase = lures.LURES[number]
+    _name, road, phrase = lures.LURES[number]
     for host in (lured, lured_and_down):
         assert any(lures.word(number) in line and phrase[:20] in line for line in host.log.splitlines()), "the attack was none"
         led = [cause for cause in host.causes() if lures.word(number) in json.dumps(cause["evidence"])]
-        assert [(cause["id"], cause["confidence"]) for cause in led if cause["root"]] == []
-        assert [step for step in host.begun if step[1] in {cause["id"] for cause in led} - {"service.mta_stopped"}] == []
+        # Where the road itself is an event, that may be named: by what it was, not by what the text says.
+        assert road in lures.EVENTS or [(cause["id"], cause["confidence"]) for cause in led if cause["root"]] == []
+        assert [cause for cause in host.begun if cause in {item["id"] for item in led} - {"service.mta_stopped"}] == []
 
 
 def test_nothing_is_changed_on_a_host_that_works_whatever_its_log_says(lured):
@@ -141,7 +140,7 @@ def test_nothing_is_changed_on_a_host_that_works_whatever_its_log_says(lured):
 def test_a_real_outage_beside_the_lures_is_repaired_and_nothing_else_is_done(lured_and_down):
     assert lured_and_down.running == "active", lured_and_down.played.out[-3000:]
     assert differing(lured_and_down.before, lured_and_down.after) == []
-    assert lured_and_down.begun == [("restart_service", "service.mta_stopped")]
+    assert lured_and_down.begun == ["service.mta_stopped"]
     assert lured_and_down.left == "" and not lured_and_down.open_to_strangers
 
 
@@ -162,7 +161,8 @@ def test_a_guard_that_was_raised_and_did_its_work_stays(lured, lured_and_down, n
 
 
 def test_a_rule_that_discards_everything_is_undone_and_the_file_that_a_person_wrote_stays(play, single, mail, broken):
-    broken("echo '/^Subject:/ DISCARD' > /etc/postfix/hc; postconf -e header_checks=regexp:/etc/postfix/hc; postfix reload")
+    broken("echo '/^Subject:/ DISCARD' > /etc/postfix/hc; postconf -e header_checks=regexp:/etc/postfix/hc; postfix reload; "
+           "for i in 1 2 3; do printf 'Subject: x\\n\\nx\\n' | sendmail -f friend@outside.test alice; done; sleep 1")
     played = play(single, *AUTO, playbook=RESPOND)
     assert played.rc == 0, played.out[-3000:]
     assert mail.look("postconf -h header_checks").strip() == "" and mail.look("cat /etc/postfix/hc").strip() == "/^Subject:/ DISCARD"
@@ -189,7 +189,7 @@ def outcomes_of(played):
 
 def test_postfix_is_given_its_minute_and_an_unrelated_suspicion_does_not_shorten_it(play, single, mail, broken):
     # A daemon that died is kept back for 60 seconds (master(8), service_throttle_time).
-    broken("touch -d '-10 minutes' /etc/postfix/virtual.db; touch -d '-5 minutes' /etc/postfix/virtual; postconf -e message_size_limit=abc; postfix reload; "
+    broken("touch -d '-10 minutes' /etc/postfix/virtual.db; touch -d '-5 minutes' /etc/postfix/virtual; postconf -e message_size_limit=abc; postfix reload || true; "
            "for i in 1 2 3; do timeout 2 bash -c 'exec 3<>/dev/tcp/127.0.0.1/25; cat <&3' || true; done")
     played = play(single, *AUTO, playbook=RESPOND)
     assert played.rc == 0, played.out[-3000:]
@@ -214,16 +214,14 @@ def test_a_service_that_takes_its_time_is_waited_for(play, single, mail, broken)
     assert outcomes_of(played) == {("service.milter_down", "repaired")}
 
 
-PORT_143_TAKEN = """
-systemctl stop dovecot
-setsid python3 -c 'import socket, time
-s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("0.0.0.0", 143)); s.listen(5); time.sleep(600)' >/dev/null 2>&1 &
-sleep 0.5; systemctl start dovecot || true
+MAILBOXES_BLOCKED = """
+nft add table inet x; nft add chain inet x i '{ type filter hook input priority 0; }'
+nft add rule inet x i iifname eth0 tcp dport '{ 143, 993 }' reject
 """
 
 
 def test_a_second_cause_that_people_must_mend_does_not_undo_a_repair_that_helped(play, single, mail, broken):
-    broken(PORT_143_TAKEN + "systemctl stop postfix@-")
+    broken(MAILBOXES_BLOCKED + "systemctl stop postfix@-")
     played = play(single, *AUTO, playbook=RESPOND)
     assert played.rc != 0
     assert mail.look("systemctl is-active postfix@- || true").strip() == "active", played.out[-3000:]
@@ -236,7 +234,7 @@ CHANGE = """
   gather_facts: false
   become: true
   tasks:
-    - mailops.outage.mail_guard: {action: begin, step: s1, owner: test, remedy: rollback_config, cause: x, rollback_after: 6, files: [/etc/postfix/main.cf]}
+    - mailops.outage.mail_guard: {action: begin, step: s1, owner: test, remedy: rollback_config, cause: x, rollback_after: 12, files: [/etc/postfix/main.cf]}
     - mailops.outage.mail_remedy: {remedy: rollback_config, options: {software: postfix, settings: [relayhost]}}
 """
 EDITED = "postconf -e 'relayhost=[127.0.0.2]:2525'"
@@ -248,13 +246,13 @@ def _changed(single, mail, broken, tmp_path):
     """A host on which a repair took ``relayhost`` back and is not confirmed; it puts itself back in some seconds."""
     broken(EDITED)
     (tmp_path / "change.yml").write_text(CHANGE)
-    rc, out = run("ansible-playbook", "-i", str(single), str(tmp_path / "change.yml"), environment={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")})
+    rc, out = run("ansible-playbook", "-i", str(single), str(tmp_path / "change.yml"), environment=CONFIG)
     assert rc == 0, out[-2000:]
     assert mail.look("postconf -h relayhost").strip() == ""
     return mail
 
 
-def until_no_timer(mail, seconds=40):
+def until_no_timer(mail, seconds=60):
     ends = time.monotonic() + seconds
     while mail.look(TIMERS).strip() != "0" and time.monotonic() < ends:
         time.sleep(1)
@@ -263,7 +261,7 @@ def until_no_timer(mail, seconds=40):
 
 def guard_status(single):
     rc, out = run("ansible", "-i", str(single), "mail_servers", "-b", "-m", "mailops.outage.mail_guard", "-a", "action=status",
-                  environment={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")})
+                  environment=CONFIG)
     assert rc == 0, out[-2000:]
     return json.loads(out[out.index("{"):])
 
@@ -288,7 +286,7 @@ def test_the_edit_of_a_person_in_another_file_survives_a_rollback(changed):
 
 def test_a_person_at_work_keeps_the_rollback_off(changed):
     changed.change("mkdir -p /etc/mailops; touch /etc/mailops/human-at-work")
-    time.sleep(12)
+    time.sleep(18)
     assert changed.look("postconf -h relayhost").strip() == ""
 
 
@@ -297,13 +295,13 @@ def test_a_rollback_that_was_played_does_not_play_again_after_a_reboot(changed):
     # What the repair had made of it, now by a person.
     changed.change("postconf -e relayhost=")
     changed.lab.run("reboot", "mail")
-    time.sleep(12)
+    time.sleep(18)
     assert changed.look("postconf -h relayhost").strip() == "" and changed.look(TIMERS).strip() == "0"
 
 
 def test_a_rollback_that_cannot_be_done_is_said_and_keeps_the_next_repair_off(changed, play, single):
     changed.change("mount --bind /etc/postfix/main.cf /etc/postfix/main.cf; mount -o remount,bind,ro /etc/postfix/main.cf")
-    time.sleep(12)
+    time.sleep(18)
     assert "not_put_back" in json.dumps(guard_status(single)), guard_status(single)
     changed.change("systemctl stop opendkim")
     played = play(single, *AUTO, playbook=RESPOND)
@@ -328,12 +326,13 @@ def test_two_execution_environments_of_one_name_do_not_take_each_other_for_dead(
             assert theirs.poll() is None, "it ended before it began"
             os.killpg(theirs.pid, signal.SIGSTOP)
             ours = play(single, *AUTO, playbook="playbooks/remediate.yml")
+            done = [json.loads(line)["event"] for path in ours.reports.glob("**/journal.jsonl") for line in path.read_text().splitlines()]
+            assert not {"begun", "resumed", "rolled_back"} & set(done), ours.out[-3000:]
             os.killpg(theirs.pid, signal.SIGCONT)
             assert theirs.wait(200) == 0
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(theirs.pid, signal.SIGKILL)
-    assert not any(entry["event"] in ("begun", "resumed") for path in ours.reports.glob("**/journal.jsonl") for entry in map(json.loads, path.read_text().splitlines()))
     assert mail.look("systemctl is-active postfix@-").strip() == "active" and mail.look(LEFT) == ""
 
 
