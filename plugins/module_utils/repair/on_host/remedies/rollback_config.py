@@ -109,19 +109,21 @@ def steps(context, options):
         raise Refused("A pattern that takes everything back would take along what was changed on purpose since; name the settings or the files.")
     asked = bool(options["settings"] or options["files"])
     looks = [look for look in [_look(context, software, options) for software in dict.fromkeys(options["software"])] if asked or look.errors]
-    changes = {look.software: _acceptable(context, look) or _tried(context, look) for look in looks}
-    whole = {path: content for changed in changes.values() for path, content in changed.items()}
+    changes = {look.software: _acceptable(context, look) for look in looks}
+    changes = {look.software: changes[look.software] if changes[look.software][0] else _tried(context, look) for look in looks}
+    whole = {path: content for changed, _notes in changes.values() for path, content in changed.items()}
+    notes = "".join(f"; not taken back: {note}" for note in dict.fromkeys(note for _changed, notes in changes.values() for note in notes))
     for path, content in sorted(whole.items()):
         there = next(look.good[path] for look in looks if path in look.good)
         new = not _is_there(path)
         unfit = sorted({name for look in looks for name in look.unfit})
-        because = f"it differs from {there.since}" + (f"; of that, {', '.join(unfit[:3])} fits its digest no more and was not used" if unfit else "")
+        because = f"it differs from {there.since}{notes}" + (f"; of that, {', '.join(unfit[:3])} fits its digest no more and was not used" if unfit else "")
         yield Write(path, content, because, undo="Put the present file back (the checkpoint keeps it)",
                     uid=there.uid if new else None, gid=there.gid if new else None, mode=there.mode if new else None)
     yield from _compiled(context, whole)
     # Certificates and keys are often shared.
     shared = {"postfix", "dovecot"} if any(path.startswith("/etc/ssl/") for path in whole) else set()
-    for software in sorted(shared | {name for name, changed in changes.items() if changed}):
+    for software in sorted(shared | {name for name, (changed, _notes) in changes.items() if changed}):
         yield from _taken_over(context, software, whole, _names_changed(whole))
 
 
@@ -149,40 +151,44 @@ def _is_asked(path: str, options: dict) -> bool:
     return any(fnmatch.fnmatchcase(path, pattern) for pattern in options["files"])
 
 
-def _acceptable(context, look: Look) -> dict:
-    """{path: content} of what goes back; what only a pattern names and would loosen a guard is left. Refused where that cannot be."""
-    because, changed = "", _changes(look)
+def _acceptable(context, look: Look) -> tuple:
+    """``({path: content}, notes)`` of what goes back. What would loosen a guard is left as it is, and noted; Refused where nothing else is to be done, where
+    it is what the software complains of, where several products go back at once, and where the result would not be well."""
+    notes, changed = [], _changes(look)
     while True:
         loosened = _loosened(look, changed)
         if not loosened:
             break
-        exact = [sentence for sentence, place in loosened if place is None or place in look.left or _is_exact(look, *place)]
-        if exact:
-            raise Refused(exact[0])
-        because = loosened[0][0]
-        look = _replaced(look, left=look.left | {place for _sentence, place in loosened})
+        # Half of what was changed in several products at once would be a configuration that never was.
+        together = look.also or len(look.options["software"]) > 1 or not look.options["settings"] + look.options["files"]
+        for sentence, place in loosened:
+            if together or place is None or place in look.left:
+                raise Refused(sentence)
+        notes += [sentence for sentence, _place_of in loosened]
+        look = _replaced(look, left=look.left | {place for _sentence_of, place in loosened})
         changed = _changes(look)
     if not changed:
-        if because:
-            raise Refused(because)
+        if notes:
+            raise Refused(notes[0])
         new = [error["source"] for error in look.errors if str(error.get("source")).startswith("/") and error["source"] not in look.good]
         if new and not (look.options["settings"] or look.options["files"]):
             raise Refused(f"{new[0]} is new since then, and a file that a person wrote is not taken away; correct it by hand.")
-        return {}
+        return {}, []
     _see_that_nothing_gets_lost(look, changed)
     problem = _complaint(context, look.software, changed)
     if problem and not look.also:
         # What was named is not valid alone: something that the complaint names was changed with it.
-        return _acceptable(context, _replaced(look, also=({"line": None, "text": problem},)))
+        changed, more = _acceptable(context, _replaced(look, also=({"line": None, "text": problem},)))
+        return changed, notes + more
     if problem:
         raise Refused(f"The configuration would be invalid even when taken back ({problem}); repair it by hand.")
-    return changed
+    return changed, notes
 
 
-def _tried(context, look: Look) -> dict:
+def _tried(context, look: Look) -> tuple:
     """What ``_acceptable`` gives of the first changed statement without which the software has nothing to complain of, where its complaint names none."""
     if look.options["settings"] or look.options["files"] or not look.errors:
-        return {}
+        return {}, []
     differ = [(path, one.key) for path in sorted(look.good) if _is_main(look.software, path) and _kind(path) != "whole" and _content(path) is not None
               for one in config_text.differing(_text(_content(path)), look.known(path), _kind(path))]
     for place in list(dict.fromkeys(differ))[:_MOST_TRIES]:
@@ -190,17 +196,11 @@ def _tried(context, look: Look) -> dict:
         changed = _changes(alone)
         if changed and not _complaint(context, look.software, changed):
             return _acceptable(context, alone)
-    return {}
+    return {}, []
 
 
 def _replaced(look: Look, **more) -> Look:
     return Look(**{**vars(look), **more})
-
-
-def _is_exact(look: Look, path: str, key: str) -> bool:
-    """Whether a statement or a table is meant itself, by its name or by the software's complaint, and not only by a pattern."""
-    named = path in look.options["files"] or any(name in look.options["settings"] for name in key.split(" -o "))
-    return named or bool(look.also) or not look.options["settings"] + look.options["files"]
 
 
 def _known(software: str, options: dict) -> tuple:
