@@ -110,6 +110,12 @@ def test_what_is_gone_comes_back_and_what_is_new_stays():
     assert taken_back("new@x.test OK\n", good, "lines", None, only_missing=True) == good + "new@x.test OK\n"
 
 
+def test_what_is_missing_comes_back_in_the_place_of_what_is_left_of_it():
+    for damaged in (MASTER.replace("smtp      inet", "smpt      inet"), MASTER.replace("smtp      inet  n", "smtp      inet")):
+        now = damaged + "policy unix - n n - 0 spawn\n"
+        assert taken_back(now, MASTER, "master", by_name("*/inet"), only_missing=True, unknown=lambda one: one.key == "smpt/inet") == MASTER + "policy unix - n n - 0 spawn\n"
+
+
 @pytest.mark.parametrize("text, errors, stays, goes", [
     (MAIN + "relayhost [x.example.test]\n", [{"line": 8, "text": "missing '='"}], "relayhost =", "[x.example"),
     (MAIN + "message_size_limit = abc\n", [{"line": None, "text": "bad numerical configuration: message_size_limit = abc"}], "relayhost", "abc"),

@@ -220,6 +220,13 @@ def test_a_service_that_was_lost_comes_back(host):
     assert host({MAIN: GOOD, MASTER: SERVICES[:start] + SERVICES[end:]}, good, settings=["submission/inet"])[0] == {MASTER: SERVICES}
 
 
+def test_a_service_that_is_new_goes_only_when_it_is_meant_itself(host):
+    good, added = {MAIN: GOOD, MASTER: SERVICES}, "smtps inet n - y - - smtpd\n  -o smtpd_tls_wrappermode=yes\n"
+    now = {MAIN: GOOD, MASTER: SERVICES + added}
+    assert host(now, good, settings=["*/inet"]) == ({}, [])
+    assert host(now, good, settings=["smtps/inet"])[0] == {MASTER: SERVICES}
+
+
 WORM = "/^Subject: .*worm/ DISCARD\n"
 
 

@@ -327,14 +327,17 @@ def _taken_back(look: Look, path: str, text: str, named: bool) -> str:
 
 def _choice(look: Look, path: str, text: str):
     """Which statements to take back: those that are named, and those that the software complains of."""
-    blamed = look.blames(path, text)
+    blamed, known = look.blames(path, text), {one.key for one in config_text.statements(look.known(path), _kind(path))}
     too = config_text.blamed(text, _kind(path), _of_file(list(look.also), path)) if look.also else lambda one: False
     patterns = look.options["settings"]
 
     def wanted(one):
         if look.only:
             return (path, one.key) == look.only
-        names = (one.key,) if _kind(path) == "master" else one.names
+        names = one.names
+        if _kind(path) == "master":
+            # A service that is new is no part of what was known good: it goes only when it is meant itself.
+            names = (one.key,) if one.key in known or one.key in patterns else ()
         if (path, one.key) in look.left:
             return False
         return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns) or (not patterns and blamed(one)) or too(one)
