@@ -7,10 +7,12 @@ import os
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import known_good
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran
-from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import config_text
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import config_text, guards
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.remedies import rollback_config
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.steps import Refused, Write
 
@@ -74,6 +76,10 @@ class Silent:
 
 @pytest.fixture(name="host")
 def _host(monkeypatch):
+    return teller(monkeypatch)
+
+
+def teller(monkeypatch):
     """``host(now, …)``: ({path: text written}, commands) of a host whose files are ``now`` and were ``good``; a text is main.cf."""
     def told(now, good=GOOD, errors=(), unused=(), complaints=(), running=True, source="known_good", **options):
         files, former = ({MAIN: each} if isinstance(each, str) else each for each in (now, good))
@@ -168,6 +174,33 @@ def test_just_the_guard_that_stops_us_may_come_back_as_it_was_known_good(host, b
     for others in ([name[:-1] + "*"], ["*"], ["myhostname"]):
         with pytest.raises(Refused, match="loosen"):
             host(text, settings=[name], may_loosen=others)
+
+
+# Two values for each of some settings, guards and others; what is now, what was, and what is named is any of them.
+VALUES = {
+    "smtpd_tls_protocols": (">=TLSv1.2", ">=TLSv1.3"), "mynetworks": ("127.0.0.0/8", "127.0.0.0/8 10.0.0.0/8"), "smtpd_milters": ("", "inet:localhost:8891"),
+    "smtpd_client_restrictions": ("", "reject_unknown_client_hostname"), "message_size_limit": ("1000", "2000"), "relayhost": ("", "[192.0.2.1]"),
+    "office": ("10.0.0.0/24", "10.0.0.0/8"), "smtpd_client_event_limit_exceptions": ("$office", "127.0.0.1"), "header_checks": ("", "regexp:/etc/postfix/header_checks"),
+}
+CHOICE = st.fixed_dictionaries({name: st.sampled_from((0, 1, None)) for name in VALUES})
+
+
+@given(CHOICE, CHOICE, st.sets(st.sampled_from(sorted(VALUES)), min_size=1), st.sets(st.sampled_from(sorted(VALUES))))
+def test_whatever_was_changed_and_is_named_no_guard_is_loosened_that_may_not_be(now, good, named, allowed):
+    texts = ["".join(f"{name} = {VALUES[name][place]}\n" for name, place in chosen.items() if place is not None) for chosen in (now, good)]
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            end = teller(patch)(*texts, settings=sorted(named), may_loosen=sorted(allowed))[0].get(MAIN, texts[0])
+        except Refused:
+            return
+    defaults = rollback_config.parse_main(DEFAULTS)
+    before, after, former = (rollback_config._scopes({MAIN: text}, defaults) for text in (texts[0], end, texts[1]))
+    # What is not set follows mynetworks.
+    for name in set(VALUES) - ({"smtpd_client_event_limit_exceptions"} if now["smtpd_client_event_limit_exceptions"] is None else set()):
+        if guards.looser("postfix", name, before.get(name), after.get(name)) is not False:
+            assert name in allowed and after.get(name) == former.get(name)
+        if name not in named and not (name == "smtpd_client_event_limit_exceptions" and "office" in named):
+            assert before.get(name) == after.get(name)
 
 
 def test_a_guard_that_was_loosened_is_made_strict_again(host):
