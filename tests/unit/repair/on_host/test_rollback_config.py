@@ -231,6 +231,20 @@ def test_a_relay_domain_comes_back_only_with_the_table_that_it_had(host):
     assert host(dict(good, **{MAIN: "relay_domains =\n"}), good, settings=["relay_domains"], may_loosen=["relay_domains"])[0] == {MAIN: good[MAIN]}
 
 
+def test_who_may_relay_comes_back_only_where_nobody_else_does_by_now(host):
+    """The restriction is as it was, but the networks that it lets relay are more than they were."""
+    now = changed(GOOD, ("permit_mynetworks,\n    reject_unauth_destination", "permit_sasl_authenticated, reject"))
+    wider = changed(now, ("mynetworks = 127.0.0.0/8", "mynetworks = 127.0.0.0/8 10.0.0.0/8"))
+    for name in ("smtpd_relay_restrictions", "smtpd_recipient_restrictions"):
+        good, text, more = (each.replace("smtpd_relay_restrictions", name) for each in (GOOD, now, wider))
+        assert host(text, good, settings=[name], may_loosen=[name])[0] == {MAIN: good}
+        with pytest.raises(Refused, match=f"loosen {name}"):
+            host(more, good, settings=[name], may_loosen=[name])
+    # What decides about no relaying is not held up by it.
+    now = changed(GOOD, ("smtpd_client_restrictions =", "smtpd_client_restrictions = reject"), ("mynetworks = 127.0.0.0/8", "mynetworks = 127.0.0.0/8 10.0.0.0/8"))
+    assert host(now, settings=["smtpd_client_restrictions"], may_loosen=["smtpd_client_restrictions"])[0]
+
+
 def test_an_override_in_master_cf_is_a_guard_as_well(host):
     good, both = {MAIN: GOOD, MASTER: SERVICES}, {MAIN: GOOD}
     now = changed(SERVICES, ("smtpd_tls_security_level=may", "smtpd_tls_security_level=encrypt"), ("postfix/submission", "postfix/sub"))

@@ -439,6 +439,7 @@ def _loosened(look: Look, changed: dict) -> list:
     values = [_values(look, texts, changed) for texts in (before, after, good)]
     users = _users(look, before, after, good)
     written = [_written(texts, look.defaults) for texts in (before, after)]
+    nobody_else_relays = _nobody_else_relays(look, values[2], values[1], good, after)
     found = []
     for name in sorted(set(values[0]) | set(values[1])):
         path, plain = name.split(": ", 1) if name.startswith("/") else ("", name)
@@ -447,7 +448,7 @@ def _loosened(look: Look, changed: dict) -> list:
             continue
         told = _told_looser(look, plain, old, new, values[:2])
         place = _place(look, changed, path, plain)
-        if told is not False and not (place and _was_damaged(look, place) and _is_known_good(look, place[0]) and new == was)                 and not (_may_loosen(look, plain, place) and new == was and _tables_are_good(look, plain, new, after, good)):
+        if told is not False and not (place and _was_damaged(look, place) and _is_known_good(look, place[0]) and new == was)                 and not (_may_loosen(look, plain, place) and new == was and (not _lets_relay(look, plain) or nobody_else_relays)):
             found.append((_sentence(plain, guards.subject(look.software, plain) or "restrictions", told), place))
     for path in sorted(changed):
         is_table = look.software == "exim" or not _is_main(look.software, path)
@@ -512,12 +513,21 @@ def _may_loosen(look: Look, name: str, place: tuple | None, path: str = "") -> b
     return bool(named & set(look.options["may_loosen"])) and place is not None and _is_known_good(look, place[0])
 
 
-def _tables_are_good(look: Look, name: str, value: str | None, after: dict, good: dict) -> bool:
-    """Whether the tables that a guard of relaying refers to hold what they held: else somebody could relay who could not."""
-    if guards.subject(look.software, name) != "relaying":
-        return True
-    named = [path for kind, path in tables(value or "") if path.startswith("/")]
-    return all(path in good and after.get(path) == good[path] for path in named)
+def _lets_relay(look: Look, name: str) -> bool:
+    """Whether a guard decides who may relay; where smtpd_relay_restrictions is empty, smtpd_recipient_restrictions does (SMTPD_ACCESS_README)."""
+    return guards.subject(look.software, name) == "relaying" or name.rpartition(" -o ")[2] == "smtpd_recipient_restrictions"
+
+
+def _nobody_else_relays(look: Look, was: dict, values: dict, good: dict, after: dict) -> bool:
+    """Whether no guard of relaying lets in more than it did when mail last worked, the tables that it refers to included."""
+    for name in set(was) | set(values):
+        plain = name.split(": ", 1)[1] if name.startswith("/") else name
+        if guards.subject(look.software, plain) == "relaying":
+            new = _value(values, name)
+            if _told_looser(look, plain, _value(was, name), new, [was, values]) is not False \
+                    or any(path not in good or after.get(path) != good[path] for _kind_of, path in tables(new or "") if path.startswith("/")):
+                return False
+    return True
 
 
 def _users(look: Look, *states) -> dict:
