@@ -86,12 +86,14 @@ def teller(monkeypatch):
         answers = iter(list(complaints) + [""] * 9)
         monkeypatch.setattr(rollback_config, "_content", lambda path: files[path].encode() if path in files else None)
         monkeypatch.setattr(rollback_config, "_is_there", lambda path: path in files)
-        monkeypatch.setattr(rollback_config, "_known", lambda software, wanted: ({
-            path: rollback_config.Good(text.encode(), "the snapshot", source) for path, text in (former or {}).items() if rollback_config._mine(software, path)}, []))
+        known = {path: rollback_config.Good(text.encode(), "the snapshot", source) for path, text in (former or {}).items()}
+        monkeypatch.setattr(rollback_config, "_known", lambda software, wanted: (
+            {path: each for path, each in known.items() if rollback_config._mine(software, path)}, []))
         monkeypatch.setattr(rollback_config, "_complaint", lambda *_words: next(answers))
         monkeypatch.setattr(rollback_config.postfix, "collect", lambda context: {
             "maps": [], "errors": [error for error in errors if "dovecot" not in str(error.get("source"))], "unused": list(unused)})
-        monkeypatch.setattr(rollback_config.dovecot, "collect", lambda context: {"errors": [error for error in errors if "dovecot" in str(error.get("source"))]})
+        monkeypatch.setattr(rollback_config.dovecot, "collect", lambda context: {
+            "errors": [error for error in errors if "dovecot" in str(error.get("source"))]})
         monkeypatch.setattr(rollback_config.services, "collect", lambda context: {"units": [
             {"name": "postfix", "unit": "postfix@-.service", "running": running}, {"name": "dovecot", "unit": "dovecot.service", "running": running}]})
         wanted = {"software": ["postfix"], "settings": [], "files": [], "only_missing": False, "may_loosen": [], "source": "auto", "most_days": 30, **options}
@@ -144,8 +146,10 @@ def test_a_pattern_that_takes_everything_back_is_refused(host, pattern):
 # What a person made stricter, or another way, since then.
 STRICTER = (
     ("smtpd_tls_protocols = >=TLSv1.2", "smtpd_tls_protocols = >=TLSv1.3"), ("smtpd_tls_security_level = may", "smtpd_tls_security_level = encrypt"),
-    ("mynetworks = 127.0.0.0/8", "mynetworks = 127.0.0.1/32"), ("message_rate_limit = 0", "message_rate_limit = 30"), ("relay_domains = x.test", "relay_domains ="),
-    ("smtpd_client_restrictions =", "smtpd_client_restrictions = permit_mynetworks, reject"), ("header_checks =", "header_checks = regexp:/etc/postfix/header_checks"),
+    ("mynetworks = 127.0.0.0/8", "mynetworks = 127.0.0.1/32"), ("message_rate_limit = 0", "message_rate_limit = 30"),
+    ("relay_domains = x.test", "relay_domains ="),
+    ("smtpd_client_restrictions =", "smtpd_client_restrictions = permit_mynetworks, reject"),
+    ("header_checks =", "header_checks = regexp:/etc/postfix/header_checks"),
     ("mynetworks = 127.0.0.0/8", "mynetworks = cidr:/etc/postfix/networks"), ("message_size_limit = 20480000", "message_size_limit = 20000"),
 )
 
@@ -180,7 +184,8 @@ def test_just_the_guard_that_stops_us_may_come_back_as_it_was_known_good(host, b
 VALUES = {
     "smtpd_tls_protocols": (">=TLSv1.2", ">=TLSv1.3"), "mynetworks": ("127.0.0.0/8", "127.0.0.0/8 10.0.0.0/8"), "smtpd_milters": ("", "inet:localhost:8891"),
     "smtpd_client_restrictions": ("", "reject_unknown_client_hostname"), "message_size_limit": ("1000", "2000"), "relayhost": ("", "[192.0.2.1]"),
-    "office": ("10.0.0.0/24", "10.0.0.0/8"), "smtpd_client_event_limit_exceptions": ("$office", "127.0.0.1"), "header_checks": ("", "regexp:/etc/postfix/header_checks"),
+    "office": ("10.0.0.0/24", "10.0.0.0/8"), "smtpd_client_event_limit_exceptions": ("$office", "127.0.0.1"),
+    "header_checks": ("", "regexp:/etc/postfix/header_checks"),
 }
 CHOICE = st.fixed_dictionaries({name: st.sampled_from((0, 1, None)) for name in VALUES})
 
@@ -241,7 +246,7 @@ def test_who_may_relay_comes_back_only_where_nobody_else_does_by_now(host):
         with pytest.raises(Refused, match=f"loosen {name}"):
             host(more, good, settings=[name], may_loosen=[name])
     # What decides about no relaying is not held up by it.
-    now = changed(GOOD, ("smtpd_client_restrictions =", "smtpd_client_restrictions = reject"), ("mynetworks = 127.0.0.0/8", "mynetworks = 127.0.0.0/8 10.0.0.0/8"))
+    now = changed(GOOD, ("smtpd_client_restrictions =", "smtpd_client_restrictions = reject"), ("= 127.0.0.0/8", "= 127.0.0.0/8 10.0.0.0/8"))
     assert host(now, settings=["smtpd_client_restrictions"], may_loosen=["smtpd_client_restrictions"])[0]
 
 
@@ -441,7 +446,8 @@ def _snapshot(tmp_path, monkeypatch):
         for path, text in files.items():
             (folder / "files" / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
             (folder / "files" / path.lstrip("/")).write_text(text)
-        described = {path: {"owner": "root", "group": "root", "mode": "0640", "sha256": hashlib.sha256(text.encode()).hexdigest()} for path, text in files.items()}
+        described = {path: {"owner": "root", "group": "root", "mode": "0640", "sha256": hashlib.sha256(text.encode()).hexdigest()}
+                     for path, text in files.items()}
         (folder / "manifest.json").write_text(json.dumps({"taken_epoch": then, "state": {"files": described}}))
         os.symlink(folder.name, tmp_path / "current")
         monkeypatch.setattr(known_good, "STORE", str(tmp_path))

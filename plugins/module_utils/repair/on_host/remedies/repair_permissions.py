@@ -336,8 +336,8 @@ def _root(place, uid, known, remembered: dict, left: list) -> list:
             found.append(_own(stop, state, former, f"{known.user_name(reader)} may not pass, as it could when mail last worked"))
         else:
             why = "it is not mail's alone" if stop.count("/") < 2 else "it is not known to have been open when mail last worked"
-            left.append((place.root, f"{stop} keeps {known.user_name(reader)} out ({known.user_name(state.st_uid)} {stat.S_IMODE(state.st_mode):04o}), and {why}: "
-                                     "a person must open it"))
+            now = f"{known.user_name(state.st_uid)} {stat.S_IMODE(state.st_mode):04o}"
+            left.append((place.root, f"{stop} keeps {known.user_name(reader)} out ({now}), and {why}: a person must open it"))
     return found
 
 

@@ -424,12 +424,13 @@ def _values(look: Look, texts: dict, paths) -> dict:
         return _scopes(texts, look.defaults)
     found: dict = {}
     for path in sorted(paths):
-        if look.software == "dovecot":
-            if _kind(path) == "dovecot":
-                found.update({f"{path}: {name}": value for name, value in dovecot.dotted(dovecot.parse(texts.get(path, ""))).items() if not name.startswith("passdb.")})
-                found[f"{path}: passdb"] = "".join(one.text for one in config_text.statements(texts.get(path, ""), "dovecot") if one.key.split()[:1] == ["passdb"])
-        elif _is_main(look.software, path):
-            found.update({f"{path}: {name}": value for name, value in guards.settings(look.software, texts.get(path, "")).items()})
+        text, told = texts.get(path, ""), {}
+        if look.software != "dovecot" and _is_main(look.software, path):
+            told = guards.settings(look.software, text)
+        elif _kind(path) == "dovecot":
+            told = {name: value for name, value in dovecot.dotted(dovecot.parse(text)).items() if not name.startswith("passdb.")}
+            told["passdb"] = "".join(one.text for one in config_text.statements(text, "dovecot") if one.key.split()[:1] == ["passdb"])
+        found.update({f"{path}: {name}": value for name, value in told.items()})
     return found
 
 
@@ -448,7 +449,10 @@ def _loosened(look: Look, changed: dict) -> list:
             continue
         told = _told_looser(look, plain, old, new, values[:2])
         place = _place(look, changed, path, plain)
-        if told is not False and not (place and _was_damaged(look, place) and _is_known_good(look, place[0]) and new == was)                 and not (_may_loosen(look, plain, place) and new == was and (not _lets_relay(look, plain) or nobody_else_relays)):
+        # Only to exactly what is known good of it: what holds no value that could be stricter, and what just this once may be.
+        exact = new == was and place is not None and _is_known_good(look, place[0])
+        may = exact and (_was_damaged(look, place) or (_may_loosen(look, plain, place) and (not _lets_relay(look, plain) or nobody_else_relays)))
+        if told is not False and not may:
             found.append((_sentence(plain, guards.subject(look.software, plain) or "restrictions", told), place))
     for path in sorted(changed):
         is_table = look.software == "exim" or not _is_main(look.software, path)
