@@ -14,8 +14,8 @@ from ansible_collections.mailops.outage.plugins.module_utils.host._accounts impo
 from ansible_collections.mailops.outage.plugins.module_utils.host._bounded import side_by_side, within
 from ansible_collections.mailops.outage.plugins.module_utils.host._endpoints import routes, socket_path
 from ansible_collections.mailops.outage.plugins.module_utils.host._postconf import (
-    BACKENDS, COMPILED, PLAIN, bad_values, contained, expand, guards_relaying, line_of, logical_lines, parse_complaints, parse_main, parse_masters, tables,
-    unknown_restrictions, words,
+    BACKENDS, COMPILED, PLAIN, bad_values, contained, expand, guards_relaying, line_of, logical_lines, parse_complaints, parse_main, parse_masters,
+    tables, unknown_restrictions, words,
 )
 from ansible_collections.mailops.outage.plugins.module_utils.host._rules import against_us
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran

@@ -147,8 +147,8 @@ def _told_of_dovecot(bare: list) -> tuple:
 def taken_back(current: str, good: str, kind: str, chosen=None, only_missing: bool = False, overrides=(), unknown=None) -> str:
     """``current`` with the statements that ``chosen(statement)`` wants as they are in ``good``; all that differ when it is None.
 
-    A damaged statement that is wanted gives its place to the good one that it was. ``only_missing``: what is gone comes back, and nothing that is there is
-    taken out. ``overrides``: patterns of names; in an entry of master.cf that is not wanted itself, these go back alone. ``unknown(statement)``: whether its
+    A damaged statement that is wanted gives its place to the good one that it was. ``only_missing``: what is gone comes back, and nothing that can be read
+    is taken out. ``overrides``: patterns of names; in an entry of master.cf that is not wanted itself, these go back alone. ``unknown(statement)``: whether its
     software knows no such name, so that it may be another one garbled.
     """
     before, now = statements(good, kind), statements(current, kind)
@@ -160,7 +160,9 @@ def taken_back(current: str, good: str, kind: str, chosen=None, only_missing: bo
     kept = []
     for gone, come, equal in stretches:
         if only_missing:
-            kept += [one.text for one in gone if one in taken and one.key and one.key not in there] + [one.text for one in come]
+            back = [one for one in gone if one in taken and one.key and one.key not in there]
+            pairs = _paired(gone, come, {one.key for one in before}, there, unknown)
+            kept += [one.text for one in back] + [one.text for place, one in enumerate(come) if pairs.get(place) not in back]
         elif chosen is None:
             kept += [one.text for one in gone]
         else:

@@ -110,6 +110,13 @@ def test_what_is_gone_comes_back_and_what_is_new_stays():
     assert taken_back("new@x.test OK\n", good, "lines", None, only_missing=True) == good + "new@x.test OK\n"
 
 
+def test_what_is_missing_comes_back_in_the_place_of_what_is_left_of_it():
+    for damaged in (MASTER.replace("smtp      inet", "smpt      inet"), MASTER.replace("smtp      inet  n", "smtp      inet")):
+        now = damaged + "policy unix - n n - 0 spawn\n"
+        found = taken_back(now, MASTER, "master", by_name("*/inet"), only_missing=True, unknown=lambda one: one.key == "smpt/inet")
+        assert found == MASTER + "policy unix - n n - 0 spawn\n"
+
+
 @pytest.mark.parametrize("text, errors, stays, goes", [
     (MAIN + "relayhost [x.example.test]\n", [{"line": 8, "text": "missing '='"}], "relayhost =", "[x.example"),
     (MAIN + "message_size_limit = abc\n", [{"line": None, "text": "bad numerical configuration: message_size_limit = abc"}], "relayhost", "abc"),
@@ -119,7 +126,8 @@ def test_the_statement_that_the_software_complains_of_is_found(text, errors, sta
     assert stays in found and goes not in found and "# a remark" in found
 
 
-RESTRICTED = MAIN.replace("smtpd_client_restrictions = permit", "smtpd_recipient_restrictions = permit_mynetworks,\n  reject_unauth_destination\nmessage_size_limit = 20480000")
+RESTRICTED = MAIN.replace("smtpd_client_restrictions = permit",
+                          "smtpd_recipient_restrictions = permit_mynetworks,\n  reject_unauth_destination\nmessage_size_limit = 20480000")
 TORN = "smtpd_recipient_restrictions = permit_mynetworks,\n"
 PLAIN_BLOCK = "service auth {\n  unix_listener auth {\n    mode = 0660\n  }\n}\n"
 
@@ -139,7 +147,7 @@ PLAIN_BLOCK = "service auth {\n  unix_listener auth {\n    mode = 0660\n  }\n}\n
 def test_the_good_statement_comes_back_where_a_damaged_one_stands(kind, good, damaged, errors):
     """With another's good change beside it, which stays."""
     assert damaged != good
-    added = {"master": "policy unix - n n - 0 spawn user=nobody argv=/usr/bin/policy\n", "main": "smtputf8_enable = no\n", "dovecot": "mail_debug = yes\n"}[kind]
+    added = DAMAGE[kind][2]
     assert taken_back(damaged + added, good, kind, config_text.blamed(damaged, kind, errors)) == good + added
     assert taken_back(added + damaged, good, kind, config_text.blamed(added + damaged, kind, [{"line": None, "text": "x"}])) == added + good
 
@@ -198,7 +206,8 @@ def _torn(text, number):
     return text.replace(one.text, one.text[:place] + "\n" + one.text[place:], 1)
 
 
-DAMAGE = {"master": (MASTER, _dropped_field, "policy unix - n n - 0 spawn user=nobody argv=/usr/bin/policy\n"), "main": (RESTRICTED, _torn, "smtputf8_enable = no\n"),
+DAMAGE = {"master": (MASTER, _dropped_field, "policy unix - n n - 0 spawn user=nobody argv=/usr/bin/policy\n"),
+          "main": (RESTRICTED, _torn, "smtputf8_enable = no\n"),
           "dovecot": (DOVECOT + PLAIN_BLOCK, _dropped_brace, "mail_debug = yes\n")}
 
 

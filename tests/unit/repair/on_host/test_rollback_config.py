@@ -7,10 +7,12 @@ import os
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import known_good
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran
-from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import config_text
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import config_text, guards
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.remedies import rollback_config
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.steps import Refused, Write
 
@@ -74,18 +76,24 @@ class Silent:
 
 @pytest.fixture(name="host")
 def _host(monkeypatch):
+    return teller(monkeypatch)
+
+
+def teller(monkeypatch):
     """``host(now, …)``: ({path: text written}, commands) of a host whose files are ``now`` and were ``good``; a text is main.cf."""
     def told(now, good=GOOD, errors=(), unused=(), complaints=(), running=True, source="known_good", **options):
         files, former = ({MAIN: each} if isinstance(each, str) else each for each in (now, good))
         answers = iter(list(complaints) + [""] * 9)
         monkeypatch.setattr(rollback_config, "_content", lambda path: files[path].encode() if path in files else None)
         monkeypatch.setattr(rollback_config, "_is_there", lambda path: path in files)
-        monkeypatch.setattr(rollback_config, "_known", lambda software, wanted: ({
-            path: rollback_config.Good(text.encode(), "the snapshot", source) for path, text in (former or {}).items() if rollback_config._mine(software, path)}, []))
+        known = {path: rollback_config.Good(text.encode(), "the snapshot", source) for path, text in (former or {}).items()}
+        monkeypatch.setattr(rollback_config, "_known", lambda software, wanted: (
+            {path: each for path, each in known.items() if rollback_config._mine(software, path)}, []))
         monkeypatch.setattr(rollback_config, "_complaint", lambda *_words: next(answers))
         monkeypatch.setattr(rollback_config.postfix, "collect", lambda context: {
             "maps": [], "errors": [error for error in errors if "dovecot" not in str(error.get("source"))], "unused": list(unused)})
-        monkeypatch.setattr(rollback_config.dovecot, "collect", lambda context: {"errors": [error for error in errors if "dovecot" in str(error.get("source"))]})
+        monkeypatch.setattr(rollback_config.dovecot, "collect", lambda context: {
+            "errors": [error for error in errors if "dovecot" in str(error.get("source"))]})
         monkeypatch.setattr(rollback_config.services, "collect", lambda context: {"units": [
             {"name": "postfix", "unit": "postfix@-.service", "running": running}, {"name": "dovecot", "unit": "dovecot.service", "running": running}]})
         wanted = {"software": ["postfix"], "settings": [], "files": [], "only_missing": False, "may_loosen": [], "source": "auto", "most_days": 30, **options}
@@ -138,8 +146,10 @@ def test_a_pattern_that_takes_everything_back_is_refused(host, pattern):
 # What a person made stricter, or another way, since then.
 STRICTER = (
     ("smtpd_tls_protocols = >=TLSv1.2", "smtpd_tls_protocols = >=TLSv1.3"), ("smtpd_tls_security_level = may", "smtpd_tls_security_level = encrypt"),
-    ("mynetworks = 127.0.0.0/8", "mynetworks = 127.0.0.1/32"), ("message_rate_limit = 0", "message_rate_limit = 30"), ("relay_domains = x.test", "relay_domains ="),
-    ("smtpd_client_restrictions =", "smtpd_client_restrictions = permit_mynetworks, reject"), ("header_checks =", "header_checks = regexp:/etc/postfix/header_checks"),
+    ("mynetworks = 127.0.0.0/8", "mynetworks = 127.0.0.1/32"), ("message_rate_limit = 0", "message_rate_limit = 30"),
+    ("relay_domains = x.test", "relay_domains ="),
+    ("smtpd_client_restrictions =", "smtpd_client_restrictions = permit_mynetworks, reject"),
+    ("header_checks =", "header_checks = regexp:/etc/postfix/header_checks"),
     ("mynetworks = 127.0.0.0/8", "mynetworks = cidr:/etc/postfix/networks"), ("message_size_limit = 20480000", "message_size_limit = 20000"),
 )
 
@@ -149,11 +159,12 @@ def test_a_guard_is_not_loosened_and_the_refusal_names_it(host, before, now):
     name = before.split(" =")[0].replace("message_rate", "smtpd_client_message_rate") if before.startswith("message_rate") else before.split(" =")[0]
     text = changed(GOOD, RELAYHOST, (before, now))
     with pytest.raises(Refused, match=f"loosen {name}.*a person must decide"):
-        host(text, settings=[name])
+        host(changed(GOOD, (before, now)), settings=[name])
     with pytest.raises(Refused, match=f"loosen {name}"):
         host(changed(GOOD, (before, now)), settings=[name[:-1] + "*"])
-    # A pattern that takes it along leaves it as it is.
-    assert host(text, settings=[name[:-1] + "*", "relayhost"])[0] == {MAIN: changed(GOOD, (before, now))}
+    # What else was named goes back, and the guard stays as it is.
+    for named in (name, name[:-1] + "*"):
+        assert host(text, settings=[named, "relayhost"])[0] == {MAIN: changed(GOOD, (before, now))}
 
 
 @pytest.mark.parametrize("before, now", STRICTER)
@@ -167,6 +178,34 @@ def test_just_the_guard_that_stops_us_may_come_back_as_it_was_known_good(host, b
     for others in ([name[:-1] + "*"], ["*"], ["myhostname"]):
         with pytest.raises(Refused, match="loosen"):
             host(text, settings=[name], may_loosen=others)
+
+
+# Two values for each of some settings, guards and others; what is now, what was, and what is named is any of them.
+VALUES = {
+    "smtpd_tls_protocols": (">=TLSv1.2", ">=TLSv1.3"), "mynetworks": ("127.0.0.0/8", "127.0.0.0/8 10.0.0.0/8"), "smtpd_milters": ("", "inet:localhost:8891"),
+    "smtpd_client_restrictions": ("", "reject_unknown_client_hostname"), "message_size_limit": ("1000", "2000"), "relayhost": ("", "[192.0.2.1]"),
+    "office": ("10.0.0.0/24", "10.0.0.0/8"), "smtpd_client_event_limit_exceptions": ("$office", "127.0.0.1"),
+    "header_checks": ("", "regexp:/etc/postfix/header_checks"),
+}
+CHOICE = st.fixed_dictionaries({name: st.sampled_from((0, 1, None)) for name in VALUES})
+
+
+@given(CHOICE, CHOICE, st.sets(st.sampled_from(sorted(VALUES)), min_size=1), st.sets(st.sampled_from(sorted(VALUES))))
+def test_whatever_was_changed_and_is_named_no_guard_is_loosened_that_may_not_be(now, good, named, allowed):
+    texts = ["".join(f"{name} = {VALUES[name][place]}\n" for name, place in chosen.items() if place is not None) for chosen in (now, good)]
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            end = teller(patch)(*texts, settings=sorted(named), may_loosen=sorted(allowed))[0].get(MAIN, texts[0])
+        except Refused:
+            return
+    defaults = rollback_config.parse_main(DEFAULTS)
+    before, after, former = (rollback_config._scopes({MAIN: text}, defaults) for text in (texts[0], end, texts[1]))
+    # What is not set follows mynetworks.
+    for name in set(VALUES) - ({"smtpd_client_event_limit_exceptions"} if now["smtpd_client_event_limit_exceptions"] is None else set()):
+        if guards.looser("postfix", name, before.get(name), after.get(name)) is not False:
+            assert name in allowed and after.get(name) == former.get(name)
+        if name not in named and not (name == "smtpd_client_event_limit_exceptions" and "office" in named):
+            assert before.get(name) == after.get(name)
 
 
 def test_a_guard_that_was_loosened_is_made_strict_again(host):
@@ -197,6 +236,20 @@ def test_a_relay_domain_comes_back_only_with_the_table_that_it_had(host):
     assert host(dict(good, **{MAIN: "relay_domains =\n"}), good, settings=["relay_domains"], may_loosen=["relay_domains"])[0] == {MAIN: good[MAIN]}
 
 
+def test_who_may_relay_comes_back_only_where_nobody_else_does_by_now(host):
+    """The restriction is as it was, but the networks that it lets relay are more than they were."""
+    now = changed(GOOD, ("permit_mynetworks,\n    reject_unauth_destination", "permit_sasl_authenticated, reject"))
+    wider = changed(now, ("mynetworks = 127.0.0.0/8", "mynetworks = 127.0.0.0/8 10.0.0.0/8"))
+    for name in ("smtpd_relay_restrictions", "smtpd_recipient_restrictions"):
+        good, text, more = (each.replace("smtpd_relay_restrictions", name) for each in (GOOD, now, wider))
+        assert host(text, good, settings=[name], may_loosen=[name])[0] == {MAIN: good}
+        with pytest.raises(Refused, match=f"loosen {name}"):
+            host(more, good, settings=[name], may_loosen=[name])
+    # What decides about no relaying is not held up by it.
+    now = changed(GOOD, ("smtpd_client_restrictions =", "smtpd_client_restrictions = reject"), ("= 127.0.0.0/8", "= 127.0.0.0/8 10.0.0.0/8"))
+    assert host(now, settings=["smtpd_client_restrictions"], may_loosen=["smtpd_client_restrictions"])[0]
+
+
 def test_an_override_in_master_cf_is_a_guard_as_well(host):
     good, both = {MAIN: GOOD, MASTER: SERVICES}, {MAIN: GOOD}
     now = changed(SERVICES, ("smtpd_tls_security_level=may", "smtpd_tls_security_level=encrypt"), ("postfix/submission", "postfix/sub"))
@@ -217,6 +270,13 @@ def test_a_service_that_was_lost_comes_back(host):
     good = {MAIN: GOOD, MASTER: SERVICES}
     start, end = SERVICES.index("submission"), SERVICES.index("tlsmgr")
     assert host({MAIN: GOOD, MASTER: SERVICES[:start] + SERVICES[end:]}, good, settings=["submission/inet"])[0] == {MASTER: SERVICES}
+
+
+def test_a_service_that_is_new_goes_only_when_it_is_meant_itself(host):
+    good, added = {MAIN: GOOD, MASTER: SERVICES}, "smtps inet n - y - - smtpd\n  -o smtpd_tls_wrappermode=yes\n"
+    now = {MAIN: GOOD, MASTER: SERVICES + added}
+    assert host(now, good, settings=["*/inet"]) == ({}, [])
+    assert host(now, good, settings=["smtps/inet"])[0] == {MASTER: SERVICES}
 
 
 WORM = "/^Subject: .*worm/ DISCARD\n"
@@ -386,7 +446,8 @@ def _snapshot(tmp_path, monkeypatch):
         for path, text in files.items():
             (folder / "files" / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
             (folder / "files" / path.lstrip("/")).write_text(text)
-        described = {path: {"owner": "root", "group": "root", "mode": "0640", "sha256": hashlib.sha256(text.encode()).hexdigest()} for path, text in files.items()}
+        described = {path: {"owner": "root", "group": "root", "mode": "0640", "sha256": hashlib.sha256(text.encode()).hexdigest()}
+                     for path, text in files.items()}
         (folder / "manifest.json").write_text(json.dumps({"taken_epoch": then, "state": {"files": described}}))
         os.symlink(folder.name, tmp_path / "current")
         monkeypatch.setattr(known_good, "STORE", str(tmp_path))

@@ -335,8 +335,9 @@ def _root(place, uid, known, remembered: dict, left: list) -> list:
         if former and stop.count("/") > 1 and permits(_pretended(former, state), reader, groups, os.X_OK):
             found.append(_own(stop, state, former, f"{known.user_name(reader)} may not pass, as it could when mail last worked"))
         else:
-            left.append((place.root, f"{stop} keeps {known.user_name(reader)} out ({known.user_name(state.st_uid)} {stat.S_IMODE(state.st_mode):04o}), and it is not "
-                                     "known that it did not when mail last worked: a person must open it"))
+            why = "it is not mail's alone" if stop.count("/") < 2 else "it is not known to have been open when mail last worked"
+            now = f"{known.user_name(state.st_uid)} {stat.S_IMODE(state.st_mode):04o}"
+            left.append((place.root, f"{stop} keeps {known.user_name(reader)} out ({now}), and {why}: a person must open it"))
     return found
 
 

@@ -112,22 +112,24 @@ def steps(context, options):
         raise Refused("A pattern that takes everything back would take along what was changed on purpose since; name the settings or the files.")
     asked = bool(options["settings"] or options["files"])
     looks = [look for look in [_look(context, software, options) for software in dict.fromkeys(options["software"])] if asked or look.errors]
-    spared: list = []
-    changes = {look.software: _acceptable(context, look, spared) or _tried(context, look, spared) for look in looks}
-    whole = {path: content for changed in changes.values() for path, content in changed.items()}
+    changes = {look.software: _acceptable(context, look) for look in looks}
+    changes = {look.software: changes[look.software] if changes[look.software][0] else _tried(context, look) for look in looks}
+    whole = {path: content for changed, _notes in changes.values() for path, content in changed.items()}
+    left = {name: note for _changed, notes in changes.values() for note, name in notes}
+    notes = "".join(f"; not taken back: {note}" for note in dict.fromkeys(left.values()))
     for path, content in sorted(whole.items()):
         there = next(look.good[path] for look in looks if path in look.good)
         new = not _is_there(path)
         unfit = sorted({name for look in looks for name in look.unfit})
-        because = f"it differs from {there.since}" + (f"; of that, {', '.join(unfit[:3])} fits its digest no more and was not used" if unfit else "")
+        because = f"it differs from {there.since}{notes}" + (f"; of that, {', '.join(unfit[:3])} fits its digest no more and was not used" if unfit else "")
         yield Write(path, content, because, undo="Put the present file back (the checkpoint keeps it)",
                     uid=there.uid if new else None, gid=there.gid if new else None, mode=there.mode if new else None)
     yield from _compiled(context, whole)
     # Certificates and keys are often shared.
     shared = {"postfix", "dovecot"} if any(path.startswith("/etc/ssl/") for path in whole) else set()
-    for software in sorted(shared | {name for name, changed in changes.items() if changed}):
+    for software in sorted(shared | {name for name, (changed, _notes) in changes.items() if changed}):
         yield from _taken_over(context, software, whole, _names_changed(whole))
-    return spared
+    return sorted(left)
 
 
 def _look(context, software: str, options: dict) -> Look:
@@ -154,59 +156,56 @@ def _is_asked(path: str, options: dict) -> bool:
     return any(fnmatch.fnmatchcase(path, pattern) for pattern in options["files"])
 
 
-def _acceptable(context, look: Look, spared: list) -> dict:
-    """{path: content} of what goes back; what only a pattern names and would loosen a guard is left, and added to ``spared``. Refused where that cannot be."""
-    because, changed = "", _changes(look)
+def _acceptable(context, look: Look) -> tuple:
+    """``({path: content}, notes)`` of what goes back. What would loosen a guard is left as it is, and noted, [(sentence, name)]; Refused where nothing else
+    is to be done, where it is what the software complains of, where several products go back at once, and where the result would not be well."""
+    notes, changed = [], _changes(look)
     while True:
         loosened = _loosened(look, changed)
         if not loosened:
             break
-        exact = [sentence for sentence, place, _name in loosened if place is None or place in look.left or _is_exact(look, *place)]
-        spared += [name for _sentence, _place, name in loosened if name not in spared]
-        if exact:
-            raise Refused(exact[0], spared)
-        because = loosened[0][0]
+        # Half of what was changed in several products at once would be a configuration that never was.
+        together = look.also or len(look.options["software"]) > 1 or not look.options["settings"] + look.options["files"]
+        for sentence, place, _name in loosened:
+            if together or place is None or place in look.left:
+                raise Refused(sentence, [name for _sentence, _place_of, name in loosened])
+        notes += [(sentence, name) for sentence, _place_of, name in loosened]
         look = _replaced(look, left=look.left | {place for _sentence, place, _name in loosened})
         changed = _changes(look)
     if not changed:
-        if because:
-            raise Refused(because, spared)
+        if notes:
+            raise Refused(notes[0][0], [name for _sentence, name in notes])
         new = [error["source"] for error in look.errors if str(error.get("source")).startswith("/") and error["source"] not in look.good]
         if new and not (look.options["settings"] or look.options["files"]):
             raise Refused(f"{new[0]} is new since then, and a file that a person wrote is not taken away; correct it by hand.")
-        return {}
+        return {}, []
     _see_that_nothing_gets_lost(look, changed)
     problem = _complaint(context, look.software, changed)
     if problem and not look.also:
         # What was named is not valid alone: something that the complaint names was changed with it.
-        return _acceptable(context, _replaced(look, also=({"line": None, "text": problem},)), spared)
+        changed, more = _acceptable(context, _replaced(look, also=({"line": None, "text": problem},)))
+        return changed, notes + more
     if problem:
         raise Refused(f"The configuration would be invalid even when taken back ({problem}); repair it by hand.")
-    return changed
+    return changed, notes
 
 
-def _tried(context, look: Look, spared: list) -> dict:
+def _tried(context, look: Look) -> tuple:
     """What ``_acceptable`` gives of the first changed statement without which the software has nothing to complain of, where its complaint names none."""
     if look.options["settings"] or look.options["files"] or not look.errors:
-        return {}
+        return {}, []
     differ = [(path, one.key) for path in sorted(look.good) if _is_main(look.software, path) and _kind(path) != "whole" and _content(path) is not None
               for one in config_text.differing(_text(_content(path)), look.known(path), _kind(path))]
     for place in list(dict.fromkeys(differ))[:_MOST_TRIES]:
         alone = _replaced(look, only=place)
         changed = _changes(alone)
         if changed and not _complaint(context, look.software, changed):
-            return _acceptable(context, alone, spared)
-    return {}
+            return _acceptable(context, alone)
+    return {}, []
 
 
 def _replaced(look: Look, **more) -> Look:
     return Look(**{**vars(look), **more})
-
-
-def _is_exact(look: Look, path: str, key: str) -> bool:
-    """Whether a statement or a table is meant itself, by its name or by the software's complaint, and not only by a pattern."""
-    named = path in look.options["files"] or any(name in look.options["settings"] for name in key.split(" -o "))
-    return named or bool(look.also) or not look.options["settings"] + look.options["files"]
 
 
 def _known(software: str, options: dict) -> tuple:
@@ -333,14 +332,17 @@ def _taken_back(look: Look, path: str, text: str, named: bool) -> str:
 
 def _choice(look: Look, path: str, text: str):
     """Which statements to take back: those that are named, and those that the software complains of."""
-    blamed = look.blames(path, text)
+    blamed, known = look.blames(path, text), {one.key for one in config_text.statements(look.known(path), _kind(path))}
     too = config_text.blamed(text, _kind(path), _of_file(list(look.also), path)) if look.also else lambda one: False
     patterns = look.options["settings"]
 
     def wanted(one):
         if look.only:
             return (path, one.key) == look.only
-        names = (one.key,) if _kind(path) == "master" else one.names
+        names = one.names
+        if _kind(path) == "master":
+            # A service that is new is no part of what was known good: it goes only when it is meant itself.
+            names = (one.key,) if one.key in known or one.key in patterns else ()
         if (path, one.key) in look.left:
             return False
         return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns) or (not patterns and blamed(one)) or too(one)
@@ -427,12 +429,13 @@ def _values(look: Look, texts: dict, paths) -> dict:
         return _scopes(texts, look.defaults)
     found: dict = {}
     for path in sorted(paths):
-        if look.software == "dovecot":
-            if _kind(path) == "dovecot":
-                found.update({f"{path}: {name}": value for name, value in dovecot.dotted(dovecot.parse(texts.get(path, ""))).items() if not name.startswith("passdb.")})
-                found[f"{path}: passdb"] = "".join(one.text for one in config_text.statements(texts.get(path, ""), "dovecot") if one.key.split()[:1] == ["passdb"])
-        elif _is_main(look.software, path):
-            found.update({f"{path}: {name}": value for name, value in guards.settings(look.software, texts.get(path, "")).items()})
+        text, told = texts.get(path, ""), {}
+        if look.software != "dovecot" and _is_main(look.software, path):
+            told = guards.settings(look.software, text)
+        elif _kind(path) == "dovecot":
+            told = {name: value for name, value in dovecot.dotted(dovecot.parse(text)).items() if not name.startswith("passdb.")}
+            told["passdb"] = "".join(one.text for one in config_text.statements(text, "dovecot") if one.key.split()[:1] == ["passdb"])
+        found.update({f"{path}: {name}": value for name, value in told.items()})
     return found
 
 
@@ -442,6 +445,7 @@ def _loosened(look: Look, changed: dict) -> list:
     values = [_values(look, texts, changed) for texts in (before, after, good)]
     users = _users(look, before, after, good)
     written = [_written(texts, look.defaults) for texts in (before, after)]
+    nobody_else_relays = _nobody_else_relays(look, values[2], values[1], good, after)
     found = []
     for name in sorted(set(values[0]) | set(values[1])):
         path, plain = name.split(": ", 1) if name.startswith("/") else ("", name)
@@ -450,9 +454,10 @@ def _loosened(look: Look, changed: dict) -> list:
             continue
         told = _told_looser(look, plain, old, new, values[:2])
         place = _place(look, changed, path, plain)
-        restored = place and _was_damaged(look, place) and _is_known_good(look, place[0]) and new == was
-        allowed = _may_loosen(look, plain, place) and new == was and _tables_are_good(look, plain, new, after, good)
-        if told is not False and not restored and not allowed:
+        # Only to exactly what is known good of it: what holds no value that could be stricter, and what just this once may be.
+        exact = new == was and place is not None and _is_known_good(look, place[0])
+        may = exact and (_was_damaged(look, place) or (_may_loosen(look, plain, place) and (not _lets_relay(look, plain) or nobody_else_relays)))
+        if told is not False and not may:
             found.append((_sentence(plain, guards.subject(look.software, plain) or "restrictions", told), place, plain))
     for path in sorted(changed):
         is_table = look.software == "exim" or not _is_main(look.software, path)
@@ -517,12 +522,21 @@ def _may_loosen(look: Look, name: str, place: tuple | None, path: str = "") -> b
     return bool(named & set(look.options["may_loosen"])) and place is not None and _is_known_good(look, place[0])
 
 
-def _tables_are_good(look: Look, name: str, value: str | None, after: dict, good: dict) -> bool:
-    """Whether the tables that a guard of relaying refers to hold what they held: else somebody could relay who could not."""
-    if guards.subject(look.software, name) != "relaying":
-        return True
-    named = [path for kind, path in tables(value or "") if path.startswith("/")]
-    return all(path in good and after.get(path) == good[path] for path in named)
+def _lets_relay(look: Look, name: str) -> bool:
+    """Whether a guard decides who may relay; where smtpd_relay_restrictions is empty, smtpd_recipient_restrictions does (SMTPD_ACCESS_README)."""
+    return guards.subject(look.software, name) == "relaying" or name.rpartition(" -o ")[2] == "smtpd_recipient_restrictions"
+
+
+def _nobody_else_relays(look: Look, was: dict, values: dict, good: dict, after: dict) -> bool:
+    """Whether no guard of relaying lets in more than it did when mail last worked, the tables that it refers to included."""
+    for name in set(was) | set(values):
+        plain = name.split(": ", 1)[1] if name.startswith("/") else name
+        if guards.subject(look.software, plain) == "relaying":
+            new = _value(values, name)
+            if _told_looser(look, plain, _value(was, name), new, [was, values]) is not False \
+                    or any(path not in good or after.get(path) != good[path] for _kind_of, path in tables(new or "") if path.startswith("/")):
+                return False
+    return True
 
 
 def _users(look: Look, *states) -> dict:
