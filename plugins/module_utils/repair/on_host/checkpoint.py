@@ -1,7 +1,8 @@
 """What a repair touches, kept in a folder before it is touched: files, owners and modes, and the states of units. ``rollback`` puts it back.
 
 In the folder: ``manifest.json`` (how it stands), ``noted.jsonl`` and ``owners.jsonl`` (what was touched: how it was, how the repair left it),
-``files/DIGEST`` (what files held), ``replaced/`` (what a rollback replaced), and ``rollback.py``, the program that the timer runs.
+``files/DIGEST`` (what files held), ``replaced/`` (what a rollback replaced), ``reserve`` (room for a rollback on a full disk), and ``rollback.py``,
+the program that the timer runs.
 """
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host impo
 
 _DONE = ("confirmed", "rolled_back", "interrupted")
 _KEPT = 10
+_RESERVED_BYTES = 1 << 20
 
 
 class Ended(Exception):
@@ -52,6 +54,11 @@ def prepare(place: str, identity: str) -> str:
     folder = os.path.join(place, "checkpoints", identity)
     os.makedirs(os.path.join(folder, "files"), mode=0o700)
     rollback.write(os.path.join(folder, "rollback.py"), inspect.getsource(rollback).encode())
+    handle = os.open(os.path.join(folder, rollback.RESERVE), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(handle, 0, _RESERVED_BYTES)
+    finally:
+        os.close(handle)
     rollback.settle(os.path.dirname(folder))
     return folder
 

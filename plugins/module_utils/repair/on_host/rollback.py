@@ -21,7 +21,7 @@ import time
 
 # What a folder of mail holds is its owner's, who can put a link there at any time.
 OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-MANIFEST, NOTED, OWNERS = "manifest.json", "noted.jsonl", "owners.jsonl"
+MANIFEST, NOTED, OWNERS, RESERVE = "manifest.json", "noted.jsonl", "owners.jsonl", "reserve"
 SCHEMA = 2
 MARKERS = ("/etc/mailops/human-at-work", "/run/mailops/human-at-work")
 GUARD, LOCK = "/run/mailops/guard", "/run/mailops/lock"
@@ -36,7 +36,8 @@ SOFTWARE = (
     ("/etc/dovecot", ("doveconf", "-n"), "dovecot"),
     ("/etc/exim4", ("exim4", "-bV"), "exim4"),
 )
-_ENABLE = {"enabled": ("enable",), "enabled-runtime": ("enable", "--runtime"), "disabled": ("disable",), "masked": ("mask",),
+# A unit that was not there has no state.
+_ENABLE = {"": ("disable",), "enabled": ("enable",), "enabled-runtime": ("enable", "--runtime"), "disabled": ("disable",), "masked": ("mask",),
            "masked-runtime": ("mask", "--runtime")}
 # Gone, or a link by now.
 _ANOTHER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -204,7 +205,7 @@ def restore_files(folder, files, root="/"):
                 left.append(_left(path, "it was changed after the repair" if after else "the repair was cut off there, and it is not known whose this is"))
                 continue
             if content:
-                put_back(folder, path, where, before, now)
+                put_back(folder, path, where, before, now, root)
             else:
                 give_back(where, before, now)
             restored.append(path)
@@ -213,10 +214,24 @@ def restore_files(folder, files, root="/"):
     return restored, left
 
 
-def put_back(folder, path, where, before, now):
-    """Keep what is there in the checkpoint, and put what was there before in its place. Raises OSError, and then nothing is changed."""
-    if now and "sha256" in now and copy(where, os.path.join(folder, "replaced", path.lstrip("/"))) != now["sha256"]:
+def keep(folder, path, where, digest, root):
+    """Copy what is replaced into the checkpoint; to memory where that cannot be written."""
+    for place in (os.path.join(folder, "replaced"), under(root, f"/run/mailops/replaced/{os.path.basename(folder)}")):
+        try:
+            kept = copy(where, os.path.join(place, path.lstrip("/")))
+            break
+        except OSError as problem:
+            last = problem
+    else:
+        raise last
+    if kept != digest:
         raise OSError("it is being changed")
+
+
+def put_back(folder, path, where, before, now, root="/"):
+    """Keep what is there in the checkpoint, and put what was there before in its place. Raises OSError, and then nothing is changed."""
+    if now and "sha256" in now:
+        keep(folder, path, where, now["sha256"], root)
     aside = where + ".mailops-rollback"
     try:
         os.makedirs(os.path.dirname(where), exist_ok=True)
@@ -338,12 +353,15 @@ def unit_state(unit):
     return {name: shown.get(word, "") for name, word in (("enabled", "UnitFileState"), ("active", "ActiveState"), ("invocation", "InvocationID"))}
 
 
-def restore_units(units):
-    """``(done, left)``: sentences of what was undone of what the repair did to units. What somebody started or stopped since stays as it is."""
+def restore_units(units, ending):
+    """``(done, left)``: sentences of what was undone of what the repair did to units. What somebody started or stopped since stays as it is.
+
+    ``ending``: only what stops and disables, which needs the unit files of the repair; else the rest, which needs those from before.
+    """
     done, left = [], []
     for unit, (before, after) in sorted(units.items()):
         now = unit_state(unit)
-        for verbs in _undoing(before, after, now) if after else []:
+        for verbs in [verbs for verbs in _undoing(before, after, now) if (verbs[0] in ("stop", "disable")) is ending] if after else []:
             code, _out, complaint = run("systemctl", *verbs, unit, timeout=90)
             if code == 0:
                 done.append(" ".join((*verbs, unit)))
@@ -473,8 +491,15 @@ def save(folder, manifest, root="/"):
     return True
 
 
+def make_room(folder):
+    """Give free what was kept for an end on a full disk."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(folder, RESERVE))
+
+
 def close(folder, manifest, root="/"):
     """An end, as ``manifest`` tells it: recorded, told to the ledger, and the timer taken away. False when neither record nor timer could be changed."""
+    make_room(folder)
     manifest["closed_epoch"] = int(time.time())
     recorded = save(folder, manifest, root)
     # In this order: a timer that finds a closed checkpoint does nothing, an open one without a timer would stay.
@@ -500,14 +525,16 @@ def restore(folder, manifest, root="/"):
     left, done = [], []
     try:
         files, units, left = noted(folder)
+        done, problems = restore_units(units, ending=True)
+        left += problems
         for found, problems in (restore_files(folder, files, root), restore_owners(folder)):
             restored += [path for path in found if path not in restored]
             left += problems
         if any(path.startswith(UNIT_FOLDER) for path in restored):
             run("systemctl", "daemon-reload")
-        done, problems = restore_units(units)
+        more, problems = restore_units(units, ending=False)
         left += problems
-        done += take_over(restored, units)
+        done += more + take_over(restored, units)
     except Exception as problem:  # pylint: disable=broad-exception-caught
         # Whatever it is, what is not known to be put back is not.
         left.append(_left(folder, f"{type(problem).__name__}: {problem}", again=True))
@@ -529,6 +556,7 @@ def roll_back(folder, because, root="/", outcome="rolled_back"):
         if manifest.get("closed_epoch"):
             disarm(manifest["id"], root)
         return told(manifest)
+    make_room(folder)
     attempt = {"epoch": int(time.time()), "left": [], "again": True}
     manifest.update(because=because, attempts=manifest["attempts"] + [attempt])
     marker = human_at_work(root)

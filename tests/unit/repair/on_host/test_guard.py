@@ -179,7 +179,7 @@ def failing(monkeypatch, name, where, times=99, problem=OSError(28, "No space le
     monkeypatch.setattr(rollback, name, fail)
 
 
-@pytest.mark.parametrize("name, where", [("copy", "replaced"), ("copy", ".mailops-rollback"), ("describe", "main.cf"), ("restore_units", "{}")])
+@pytest.mark.parametrize("name, where", [("keep", "main.cf"), ("copy", ".mailops-rollback"), ("describe", "main.cf"), ("restore_units", "{}")])
 @pytest.mark.parametrize("problem", [OSError(28, "No space left on device"), RuntimeError("whatever")])
 def test_whatever_fails_once_is_made_good_by_the_next_try(mailhost, changed, monkeypatch, name, where, problem):
     failing(monkeypatch, name, where, 1, problem)
@@ -189,7 +189,7 @@ def test_whatever_fails_once_is_made_good_by_the_next_try(mailhost, changed, mon
 
 
 def test_after_the_last_try_it_is_given_up_and_the_next_repair_waits_for_a_person(mailhost, changed, monkeypatch):
-    failing(monkeypatch, "copy", "replaced")
+    failing(monkeypatch, "copy", "/replaced")
     assert [mailhost.timer(changed)["state"] for _try in range(6)] == ["not_put_back"] * 4 + ["given_up"] * 2
     manifest = rollback.load(changed, mailhost.root)
     assert len(manifest["attempts"]) == 5 and all(item["epoch"] and item["left"] for item in manifest["attempts"])
@@ -349,6 +349,37 @@ def test_a_rollback_that_comes_days_late_leaves_what_is_a_persons_by_then(mailho
     mailhost.write(OTHER, "a person's")
     result = mailhost.timer(changed)
     assert result["state"] == "not_put_back" and mailhost.read(MAIN) == "then" and mailhost.read(OTHER) == "a person's"
+
+
+def test_what_cannot_be_kept_in_the_checkpoint_is_kept_in_memory(mailhost, changed, monkeypatch):
+    failing(monkeypatch, "copy", "var/lib/mailops", 1)
+    assert mailhost.timer(changed)["state"] == "rolled_back"
+    assert mailhost.read(f"/run/mailops/replaced/{os.path.basename(changed)}{MAIN}") == "repaired"
+
+
+@pytest.fixture(name="small")
+def _small(mailhost):
+    """The guard's folder is a file system of 17 MiB."""
+    folder = mailhost.path("var/lib/mailops")
+    folder.mkdir(parents=True)
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=17m", "tmpfs", folder], check=False, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_on_a_disk_that_became_full_the_room_that_was_kept_is_enough(mailhost, small):
+    mailhost.write(MAIN, "then")
+    folder = mailhost.begin()
+    mailhost.change(folder, MAIN, "repaired")
+    with pytest.raises(OSError), (small / "mail").open("wb", buffering=0) as stream:
+        while stream.write(bytes(4096)):
+            pass
+    with pytest.raises(OSError):
+        rollback.write(str(small / "x"), bytes(10))
+    assert mailhost.timer(folder)["state"] == "rolled_back" and mailhost.read(MAIN) == "then"
+    mailhost.boot()
+    assert rollback.load(folder, mailhost.root)["state"] == "rolled_back", "it is on record on the disk"
 
 
 UNITS = {
