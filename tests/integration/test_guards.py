@@ -89,7 +89,7 @@ def test_a_containment_ends_when_its_end_failed_at_first_and_is_known_for_ours(a
     rc, out = ask("mail_snapshot")
     assert rc != 0 and "A containment is in force (soft_bounce)" in out
     # The end comes when nothing can be written.
-    mail.change("mount -o bind,ro /etc/postfix /etc/postfix; systemctl start mailops-contain.service; umount /etc/postfix; postconf -h soft_bounce")
+    mail.change("mount -o bind,ro /etc/postfix /etc/postfix; systemctl start mailops-contain.service || true; umount /etc/postfix; postconf -h soft_bounce")
     assert mail.look("systemctl is-enabled mailops-contain.timer; postconf -h soft_bounce").split() == ["enabled", "yes"]
     mail.change("for _ in $(seq 150); do test -e /etc/systemd/system/mailops-contain.timer || break; sleep 1; done")
     assert mail.look("postconf -h soft_bounce; grep -c mailops-contain /etc/postfix/main.cf || true").split() == ["no", "0"]
