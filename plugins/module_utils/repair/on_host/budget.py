@@ -4,10 +4,8 @@ from __future__ import annotations
 import json
 import os
 
-from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import moment, store
-from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.rollback import settle
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import moment, rollback, store
 
-LEDGER = "tries.jsonl"
 _CLOCK_SLACK = 60
 
 
@@ -16,7 +14,7 @@ def tries(root: str = "/") -> list:
     found, ends = [], {}
     for place in store.places(root):
         try:
-            with open(os.path.join(place, LEDGER), encoding="utf-8") as stream:
+            with open(os.path.join(place, rollback.LEDGER), encoding="utf-8") as stream:
                 lines = [json.loads(line) for line in stream if line.strip()]
             for line in lines:
                 if "remedy" in line:
@@ -27,7 +25,7 @@ def tries(root: str = "/") -> list:
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError, TypeError) as problem:
-            raise ValueError(f"{place}/{LEDGER} cannot be read") from problem
+            raise ValueError(f"{place}/{rollback.LEDGER} cannot be read") from problem
     return sorted(({**item, "outcome": ends.get(item["id"], item["outcome"])} for item in found), key=lambda item: item["epoch"])
 
 
@@ -58,10 +56,4 @@ def refusal(remedy: str, now: dict, per_hour: int, per_day: int, root: str = "/"
 
 def append(place: str, entry: dict) -> None:
     """Add one line to the ledger in ``place`` and flush it to the disk."""
-    handle = os.open(os.path.join(place, LEDGER), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    try:
-        os.write(handle, (json.dumps(entry, sort_keys=True) + "\n").encode())
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    settle(place)
+    rollback.append(os.path.join(place, rollback.LEDGER), entry)

@@ -86,17 +86,17 @@ def noting(folder: str | None, touched: dict, root: str = "/"):
             raise Ended("the repair was ended meanwhile, by its timer or by somebody else")
         paths = {path: _keeps(path) for path in touched.get("files", ())}
         paths.update((path, _keeps(path)) for path in touched.get("owners", ()))
-        units = touched.get("units", ())
+        units, noted = touched.get("units", ()), os.path.join(folder, rollback.NOTED)
         if not paths and not units:
             yield
             return
-        _append(folder, {"before": {path: _kept(folder, path, content, root) for path, content in paths.items()}, "will": touched.get("will", {}),
-                         "units": {unit: rollback.unit_state(unit) for unit in units}})
+        rollback.append(noted, {"before": {path: _kept(folder, path, content, root) for path, content in paths.items()}, "will": touched.get("will", {}),
+                                "units": {unit: rollback.unit_state(unit) for unit in units}})
         try:
             yield
         finally:
-            _append(folder, {"after": {path: rollback.describe(rollback.under(root, path), content) for path, content in paths.items()},
-                             "units_after": {unit: rollback.unit_state(unit) for unit in units}})
+            rollback.append(noted, {"after": {path: rollback.describe(rollback.under(root, path), content) for path, content in paths.items()},
+                                    "units_after": {unit: rollback.unit_state(unit) for unit in units}})
 
 
 def _keeps(path: str) -> bool:
@@ -113,20 +113,6 @@ def _kept(folder: str, path: str, content: bool, root: str) -> dict | None:
             os.unlink(target)
             raise OSError(f"{path} is being changed by somebody else")
     return entry
-
-
-def _append(folder: str, entry: dict) -> None:
-    path = os.path.join(folder, rollback.NOTED)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "r+b", buffering=0) as stream:
-        # A line that was cut off by a crash is closed first.
-        size = stream.seek(0, os.SEEK_END)
-        torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
-        data = (b"\n" if torn else b"") + json.dumps(entry, sort_keys=True).encode() + b"\n"
-        if os.write(handle, data) != len(data):
-            raise OSError(f"{path} cannot be written whole")
-        os.fsync(handle)
-    rollback.settle(folder)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ import time
 # What a folder of mail holds is its owner's, who can put a link there at any time.
 OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 MANIFEST, NOTED, OWNERS, RESERVE = "manifest.json", "noted.jsonl", "owners.jsonl", "reserve"
+LEDGER = "tries.jsonl"
 SCHEMA = 2
 MARKERS = ("/etc/mailops/human-at-work", "/run/mailops/human-at-work")
 GUARD, LOCK = "/run/mailops/guard", "/run/mailops/lock"
@@ -105,16 +106,44 @@ def write(path, data, mode=0o600):
     settle(os.path.dirname(path))
 
 
-def copy(source, target):
-    """Copy content and time of a file, readable by root only and on the disk when this returns; the digest of what was copied."""
+def append(path, entry):
+    """Add a line of JSON to a file, whole or not at all; on the disk when this returns. A line that a crash cut off is closed first."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        size = os.fstat(handle).st_size
+        torn = size and os.pread(handle, 1, size - 1) != b"\n"
+        data = (b"\n" if torn else b"") + json.dumps(entry, sort_keys=True).encode() + b"\n"
+        if os.write(handle, data) != len(data):
+            os.ftruncate(handle, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    settle(os.path.dirname(path))
+
+
+def _reading(path):
+    """A file to be read, which its owner could have made a link or a pipe meanwhile."""
+    return os.fdopen(os.open(path, OPEN), "rb")
+
+
+def copy(source, target, rights=None):
+    """Copy content and time of a file, with ``rights`` (uid, gid, mode, xattr) or for root only; on the disk when this returns. The digest of it."""
     os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
     digest = hashlib.sha256()
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(target)
     try:
-        with open(source, "rb") as found, os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as made:
+        with _reading(source) as found, os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb") as made:
             for chunk in iter(lambda: found.read(1 << 20), b""):
                 digest.update(chunk)
                 made.write(chunk)
             made.flush()
+            if rights:
+                os.fchown(made.fileno(), rights["uid"], rights["gid"])
+                os.fchmod(made.fileno(), rights["mode"])
+                for name, value in rights["xattr"].items():
+                    os.setxattr(made.fileno(), name, bytes.fromhex(value))
             times = os.fstat(found.fileno())
             os.utime(made.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
             os.fsync(made.fileno())
@@ -137,7 +166,7 @@ def describe(path, content=True):
         entry["link"] = os.readlink(path)
     elif content and stat.S_ISREG(state.st_mode):
         digest = hashlib.sha256()
-        with open(path, "rb") as stream:
+        with _reading(path) as stream:
             for chunk in iter(lambda: stream.read(1 << 20), b""):
                 digest.update(chunk)
         entry["sha256"] = digest.hexdigest()
@@ -235,20 +264,14 @@ def put_back(folder, path, where, before, now, root="/"):
     aside = where + ".mailops-rollback"
     try:
         os.makedirs(os.path.dirname(where), exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(aside)
         if before is not None and "link" in before:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(aside)
             os.symlink(before["link"], aside)
             os.lchown(aside, before["uid"], before["gid"])
         elif before is not None:
-            if copy(os.path.join(folder, "files", before["sha256"]), aside) != before["sha256"]:
+            if copy(os.path.join(folder, "files", before["sha256"]), aside, before) != before["sha256"]:
                 raise OSError("the copy in the checkpoint is damaged")
-            os.chown(aside, before["uid"], before["gid"])
-            os.chmod(aside, before["mode"])
-            for name, value in before.get("xattr", {}).items():
-                os.setxattr(aside, name, bytes.fromhex(value))
-            with open(aside, "rb") as stream:
-                os.fsync(stream.fileno())
         if not same(describe(where), now):
             raise OSError("it is being changed")
         if before is None:
@@ -504,8 +527,8 @@ def close(folder, manifest, root="/"):
     recorded = save(folder, manifest, root)
     # In this order: a timer that finds a closed checkpoint does nothing, an open one without a timer would stay.
     gone = disarm(manifest["id"], root)
-    with contextlib.suppress(OSError), open(os.path.join(os.path.dirname(os.path.dirname(folder)), "tries.jsonl"), "a", encoding="utf-8") as stream:
-        stream.write(json.dumps({"id": manifest["id"], "epoch": time.time(), "outcome": manifest["state"]}) + "\n")
+    with contextlib.suppress(OSError):
+        append(os.path.join(os.path.dirname(os.path.dirname(folder)), LEDGER), {"id": manifest["id"], "epoch": time.time(), "outcome": manifest["state"]})
     return recorded or gone
 
 

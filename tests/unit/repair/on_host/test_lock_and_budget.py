@@ -40,7 +40,7 @@ def test_the_budget_is_spent_and_a_doubtful_ledger_refuses(root):
     assert budget.refusal("other", at(1001), 1, 3, root) == ""
     assert budget.refusal("r", at(1001), 1, 3, root, cause="another") == "" and "1 times" in budget.refusal("r", at(1001), 1, 3, root, cause="c")
     assert "in the last day" in budget.refusal("r", at(1001), 1, 1, root, cause="another")
-    with open(os.path.join(place, budget.LEDGER), "a", encoding="utf-8") as stream:
+    with open(os.path.join(place, rollback.LEDGER), "a", encoding="utf-8") as stream:
         stream.write("half a li")
     assert "cannot be read" in budget.refusal("other", at(9999), 1, 3, root)
 
