@@ -368,7 +368,7 @@ facts:
             last_epoch: 1795467067.0
             queue_ids: []
             samples:
-              - {time: "2026-11-23T20:51:07Z", source: /var/log/mail.log, line: "@4711", text: "Nov 23 20:51:07 mail postfix/master[5]: terminating on signal 15"}
+              - {time: "2026-11-23T20:51:07Z", source: /var/log/mail.log, line: "@4711", text: "postfix/master[5]: terminating on signal 15"}
             groups: {}
             trust: journal
         untrusted: {}

@@ -47,8 +47,8 @@ def catalogue() -> dict:
             for cause in yaml.safe_load(stream).values():
                 found.update(cause.get("signatures") or {})
     if not found:
-        from known import KNOWN
-        found = {name: {"pattern": pattern} for name, (pattern, _line) in KNOWN.items()}
+        from known import SIGNATURES
+        found = SIGNATURES
     return found
 
 

@@ -21,7 +21,7 @@ from=<{words}@x> to=<{words}@single.test> proto=ESMTP helo=<{words}>
 status=deferred (connect to {words}[192.0.2.7]:25: Connection timed out)
 {now} mail postfix/lmtp[903]: 4ABCDEF124: to=<{words}@single.test>, relay=mail.single.test[private/dovecot-lmtp], delay=1, dsn=4.2.0, \
 status=deferred (host mail.single.test[private/dovecot-lmtp] said: 451 4.2.0 <{words}> Internal error occurred. (in reply to end of DATA command))
-{now} mail postfix/smtpd[904]: fatal: {words}
+{now} mail postfix/smtpd[904]: fatal: parameter inet_interfaces: {words}
 {now} mail postfix/qmgr[905]: fatal: unknown {words}
 {now} mail postfix/cleanup[906]: warning: connect to Milter service {words}: Connection refused
 {now} mail dovecot: imap-login: Disconnected: {words} (auth failed, 3 attempts in 9 secs): user=<{words}>, method=PLAIN, rip=192.0.2.9, lip=192.0.2.10
@@ -46,6 +46,9 @@ def _attacked(lab, single_inventory, tmp_path_factory):
     lines += b"1999-01-01T00:00:00+00:00 mail postfix/smtpd[3]: fatal: long ago\n2099-01-01T00:00:00+00:00 mail postfix/smtpd[4]: fatal: not yet\n"
     lines += now.encode() + b" mail postfix/smtpd[5]: fatal: \x00\x00\xff\xfe\xc3( \x1b[2J\x9b31m\n\x00\x00\x00\n\n"
     mail.write("/var/log/mail.log", lines)
+    # And once as mail software would, so that the journal knows it.
+    mail.write("/root/hostile/said", f"fatal: parameter inet_interfaces: {WORDS}\n".encode())
+    mail.change("logger -p mail.err -t postfix/smtpd -f /root/hostile/said")
     mail.change("{ head -c 100M /dev/zero | tr '\\0' 'A'; echo; } >> /var/log/mail.log")
     mail.write("/var/log/mail.log", LINES.format(now=now, words=WORDS).encode())
     outside.change(f"sed -i 's/v=spf1 mx -all/v=spf1 {{{{ {FACTORS} }}}} <script>alert(4)<\\/script> ?bogus:x/' /etc/bind/zones/single.test && rndc reload")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import conditions
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis.catalogue import Catalogue, Cause
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis.view import without_words
+from ansible_collections.mailops.outage.plugins.module_utils.log.signatures import JOURNAL, REMOTE
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 # Two confidences nearer than this are taken as equal, and time decides.
@@ -98,7 +99,7 @@ def candidate(cause: Cause, view: dict) -> Candidate | None:
         if condition.when and not conditions.holds(condition.when, view):
             continue
         doubts.append(1.0 - condition.confidence)
-        hearsay = hearsay and match is not None and match.get("trust") != "journal"
+        hearsay = hearsay and match is not None and match.get("trust") != JOURNAL
         if condition.show:
             for item in _items(conditions.look(condition.show, view)):
                 evidence.append(_evidence(item, host, "fact"))
@@ -106,7 +107,7 @@ def candidate(cause: Cause, view: dict) -> Candidate | None:
         if match:
             times.append(match.get("first_epoch"))
             users.update((match.get("groups") or {}).get("user") or {})
-            kind = "remote" if match.get("trust") == "remote" else "log"
+            kind = "remote" if match.get("trust") == REMOTE else "log"
             evidence += [_evidence(sample, host, kind) for sample in match.get("samples") or []]
     if not doubts:
         return None

@@ -18,7 +18,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.host import _proces
 from ansible_collections.mailops.outage.plugins.module_utils.host._when import iso, window
 from ansible_collections.mailops.outage.plugins.module_utils.log import journal
 from ansible_collections.mailops.outage.plugins.module_utils.log.flow import Flow
-from ansible_collections.mailops.outage.plugins.module_utils.log.signatures import Scanner, compile_all
+from ansible_collections.mailops.outage.plugins.module_utils.log.signatures import FILE, JOURNAL, REMOTE, Scanner, compile_all
 from ansible_collections.mailops.outage.plugins.module_utils.log.window import Budget, Reading, blocks, rotations
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
@@ -171,7 +171,7 @@ def collect(context) -> dict:
 
 
 def _trusted(signatures, files: dict, vouched: dict, told) -> tuple:
-    """``({name: match}, {name: how many lines were dropped})``; each match says how far it can be trusted (signatures.TRUST).
+    """``({name: match}, {name: how many lines were dropped})``; each match says how far it can be trusted (log/signatures.py).
 
     ``files``, ``vouched``: the tallies of files, and of the journal's lines that no file holds; ``told``: the _Told of the files' lines.
     """
@@ -181,19 +181,19 @@ def _trusted(signatures, files: dict, vouched: dict, told) -> tuple:
         written, also = files.get(name), vouched.get(name)
         genuine = told.tallies.get(name) if told else None
         if written is None:
-            tally, trust = also, "journal"
+            tally, trust = also, JOURNAL
         elif genuine is not None and (also or genuine.count < written.count):
-            tally, trust = genuine, "journal"
+            tally, trust = genuine, JOURNAL
         elif genuine is not None:
             # The same lines: the file's can be found again by their place.
-            tally, trust = written, "journal"
+            tally, trust = written, JOURNAL
         elif told and told.denies(written):
-            tally, trust = also, "journal"
+            tally, trust = also, JOURNAL
             untrusted[name] = written.count
         else:
-            tally, trust = written.merged(also), "file"
+            tally, trust = written.merged(also), FILE
         if tally is not None:
-            matches[name] = dict(tally.result(), trust="remote" if name in remote else trust)
+            matches[name] = dict(tally.result(), trust=REMOTE if name in remote else trust)
     return matches, untrusted
 
 

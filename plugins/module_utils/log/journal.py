@@ -32,6 +32,8 @@ ACCOUNTS = (
     "postfix", "dovecot", "dovenull", "Debian-exim", "exim", "mail", "opendkim", "opendmarc", "rspamd", "_rspamd", "amavis", "clamav", "clamscan",
     "clamilt", "debian-spamd", "spamd", "postgrey", "policyd-spf", "postsrsd", "milter",
 )
+# Whose owner is the account of the software that is installed here, whatever it is called (mail_owner; exim_user).
+_QUEUES = ("/var/spool/postfix/active", "/var/spool/exim4", "/var/spool/exim")
 _COMPANIONS = ("rspamd", "clamd", "amavis", "spamd", "postgrey", "saslauthd", "dovecot", "exim", "exim4")
 
 
@@ -42,6 +44,11 @@ def _mail_matches() -> tuple:
         try:
             ids.add(pwd.getpwnam(name).pw_uid)
         except KeyError:
+            continue
+    for path in _QUEUES:
+        try:
+            ids.add(os.stat(path).st_uid)
+        except OSError:
             continue
     accounts = [f"_UID={uid}" for uid in sorted(ids)]
     return ("SYSLOG_FACILITY=2", *accounts, "+", *(f"SYSLOG_IDENTIFIER={name}" for name in _COMPANIONS), *accounts)

@@ -1,6 +1,6 @@
 r"""The catalogue's log signatures, matched by program, in one pass over the blocks of a log.
 
-A signature is ``{program, pattern, not, answer, where, source, remote}``:
+A signature is ``{program, pattern, answer, where, source, remote}``:
 
 - ``program``: a regular expression for the whole of the name by which the program logs: ``.+/smtpd`` (Postfix, whatever its syslog_name),
   ``dovecot``, ``exim4?`` (also the log that Exim writes itself), ``kernel``, ``systemd``.
@@ -8,7 +8,6 @@ A signature is ``{program, pattern, not, answer, where, source, remote}``:
   a delivery begins at ``status=``), without anything that a stranger wrote (strangers.py says what is left in its place). What its named
   groups take is counted; a group around a mark takes what stood there: ``<(?P<user>)>``. Of what a group ``user`` takes only what stands
   before a comma counts, of ``domain`` only what stands behind the last ``@``.
-- ``not``: a message in which this is found does not count.
 - ``answer``: a regular expression that begins with ``^``, for the answer of another server that the message quotes (``said: ``). It must match
   the answer without what stands in angle brackets (``<(?P<user>[^<>]*)>``).
 - ``where``: ``{group: regular expression}``: what a group, or ``queue_id``, must be as a whole.
@@ -16,7 +15,7 @@ A signature is ``{program, pattern, not, answer, where, source, remote}``:
 - ``remote``: true where the line tells what a peer did or said. It may name a cause; it is never a reason to change anything.
 Other keys belong to the diagnosis and are passed over.
 
-How far a match can be trusted (``TRUST``): ``journal``: the system's journal vouches for who wrote the lines (_UID, _TRANSPORT);
+How far a match can be trusted (JOURNAL, FILE, REMOTE): ``journal``: the system's journal vouches for who wrote the lines (_UID, _TRANSPORT);
 ``file``: whoever may write to syslog may have written them; ``remote``: a peer made them.
 """
 from __future__ import annotations
@@ -32,8 +31,8 @@ from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 SOURCES = ("mail", "kernel", "any")
 # What the host needs of a signature.
-SIGNATURE_KEYS = ("program", "pattern", "not", "answer", "where", "source", "remote")
-TRUST = ("journal", "file", "remote")
+SIGNATURE_KEYS = ("program", "pattern", "answer", "where", "source", "remote")
+JOURNAL, FILE, REMOTE = "journal", "file", "remote"
 # Syslog daemons keep less than this of a message; a pattern must not run away on more.
 LONGEST_MATCHED = 4096
 _MOST_QUEUE_IDS = 20
@@ -47,7 +46,7 @@ _VALUES = {"user": lambda value: value.partition(b",")[0], "domain": lambda valu
 
 
 class Signature:
-    """One signature, checked; its patterns are compiled when a line of its program comes. Raises ValueError that names it."""
+    """One signature, compiled. Raises ValueError that names it."""
 
     def __init__(self, name: str, spec):
         self.name = name
@@ -61,7 +60,6 @@ class Signature:
         self.program = self._compiled("program", spec["program"])
         self.pattern = self._anchored("pattern", spec["pattern"])
         self.answer = self._anchored("answer", spec["answer"]) if spec.get("answer") else None
-        self.excluded = self._compiled("not", spec["not"]) if spec.get("not") else None
         where = spec.get("where") or {}
         if not isinstance(where, dict):
             raise self._wrong("where must be a mapping of groups to regular expressions")
@@ -293,7 +291,7 @@ class _Program:
         if known is self:
             if len(self._known) >= _MOST_SHAPES:
                 self._known.clear()
-            matches = [(signature, found) for signature, found in self._matches(shape) if not (signature.excluded and signature.excluded.search(shape))]
+            matches = list(self._matches(shape))
             known = self._known[shape] = _Shape(shape, matches) if matches else None
         return known
 

@@ -84,8 +84,13 @@ _CUTS = {
 # Postfix's programs before they have read its configuration and with it syslog_name.
 _UNNAMED = frozenset((b"master", b"postmulti", b"postsuper", b"postconf", b"postfix"))
 # Where something may have stood in a shape, by what stands there now: (in front of it, inside it).
-_MARKS = re.compile(rb'(?:(?<=[ =])|\A)(\[)(?=\])|(?:(?<=[ =])|\A)(\[)|<(?=>)|"(?=")|\((?=,?\))|(?<=\(),(?=\))|H=\[(?=\])|: msgid=(?=: )|: rcpt (?=: )|: Mailbox (?=: )')
-_INSIDE = {b"<": _PLAIN, b'"': rb'[^"\n]*', b"(": rb"[^()\n]*?", b",": rb"[^()\n]*", b": msgid=": rb"[^ \n]*", b": rcpt ": rb"[^ \n]*", b": Mailbox ": rb"[^:\n]*"}
+_MARKS = re.compile(
+    rb'(?:(?<=[ =])|\A)(\[)(?=\])|(?:(?<=[ =])|\A)(\[)|<(?=>)|"(?=")|\((?=,?\))|(?<=\(),(?=\))|H=\[(?=\])|: (?:msgid=|rcpt |Mailbox )(?=: )'
+)
+_INSIDE = {
+    b"<": _PLAIN, b'"': rb'[^"\n]*', b"(": rb"[^()\n]*?", b",": rb"[^()\n]*",
+    b": msgid=": rb"[^ \n]*", b": rcpt ": rb"[^ \n]*", b": Mailbox ": rb"[^:\n]*",
+}
 
 
 def family(program: bytes) -> str:

@@ -41,7 +41,7 @@ def test_the_command_is_bound_to_the_window_and_the_kind(journalctl):
     assert b"SYSLOG_FACILITY=2" in read("mail")[0] and b"_PID=1" in read("units")[0]
 
 
-def test_mail_is_read_from_the_accounts_of_mail_software_only(monkeypatch):
+def test_mail_is_read_from_the_accounts_of_mail_software_only(monkeypatch, tmp_path):
     """What a user wrote by logger(1) has the user's _UID, which nobody can write."""
     known = {"postfix": 102, "dovecot": 103}
 
@@ -50,9 +50,11 @@ def test_mail_is_read_from_the_accounts_of_mail_software_only(monkeypatch):
             raise KeyError(name)
         return type("Account", (), {"pw_uid": known[name]})
     monkeypatch.setattr(journal.pwd, "getpwnam", account)
+    monkeypatch.setattr(journal, "_QUEUES", (str(tmp_path), str(tmp_path / "missing")))
+    owner = os.stat(tmp_path).st_uid
     asked = journal.matches("mail")
     for group in (asked[:asked.index("+")], asked[asked.index("+") + 1:]):
-        assert [match for match in group if match.startswith("_UID=")] == ["_UID=0", "_UID=102", "_UID=103"]
+        assert [match for match in group if match.startswith("_UID=")] == [f"_UID={uid}" for uid in sorted({0, 102, 103, owner})]
         assert any(not match.startswith("_UID=") for match in group)
 
 
