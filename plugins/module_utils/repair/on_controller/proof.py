@@ -49,7 +49,7 @@ _SHOWS = (
     (r"milters$|^milter_|^content_filter$", _REFUSED,
      r"(?i)^content (?:reject|tempfail)|not_arrived|service unavailable - try again|4\.7\.1 service unavailable|4\.3\.0 try again"),
     (r"tls|^ssl", ("port", "login", "message"), r"tls_failed|no_starttls|starttls|\btls\b"),
-    (r"sasl|passdb|userdb|^auth_|plaintext|^service auth", ("port", "login", "message"),
+    (r"sasl|passdb|userdb|^auth_|plaintext|^service auth|/(?:users|passwd)[^/]*$", ("port", "login", "message"),
      r"login_failed|login_unavailable|no_mechanism|login (?:closed|reset|timeout|silent)|capabilities closed"),
     (r"^message_size_limit$|^mailbox_size_limit$|^virtual_mailbox_limit$", ("size",), r""),
     (r"process_limit|_count_limit|_rate_limit|client_limit|^anvil_|^mail_max_|/inet$|/unix$", _REFUSED, r"(?i)too (?:many|much)|rate limit|timeout|silent"),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.mailops.outage.plugins.module_utils.host import known_good
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran
-from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import config_text, guards
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import config_text, strictness
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.remedies import rollback_config
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.steps import Refused, Write
 
@@ -202,7 +202,7 @@ def test_whatever_was_changed_and_is_named_no_guard_is_loosened_that_may_not_be(
     before, after, former = (rollback_config._scopes({MAIN: text}, defaults) for text in (texts[0], end, texts[1]))
     # What is not set follows mynetworks.
     for name in set(VALUES) - ({"smtpd_client_event_limit_exceptions"} if now["smtpd_client_event_limit_exceptions"] is None else set()):
-        if guards.looser("postfix", name, before.get(name), after.get(name)) is not False:
+        if strictness.looser("postfix", name, before.get(name), after.get(name)) is not False:
             assert name in allowed and after.get(name) == former.get(name)
         if name not in named and not (name == "smtpd_client_event_limit_exceptions" and "office" in named):
             assert before.get(name) == after.get(name)

@@ -1,7 +1,7 @@
 """Take configuration back to how it was when mail last worked: the statements that are named, or that the software complains of.
 
 The present files are only replaced when the mail software itself reads a copy with the change without complaint. What guards the host is not loosened
-(``guards``), and no setting, service or table gets lost on the way.
+(``strictness``), and no setting, service or table gets lost on the way.
 """
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from ansible_collections.mailops.outage.plugins.module_utils.host import dovecot, known_good, postfix, services
 from ansible_collections.mailops.outage.plugins.module_utils.host._postconf import COMPILED, expand, parse_main, parse_masters, tables
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import run_command
-from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import config_text, guards
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import config_text, strictness
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.steps import Command, Refused, Write
 
 _SOFTWARE = ("postfix", "dovecot", "exim", "opendkim", "rspamd", "amavis", "postgrey")
@@ -417,7 +417,7 @@ def _follows(name: str, before: dict, after: dict) -> bool:
     seen, left = set(), [name]
     while left:
         for found in re.findall(r"\$[{(]?(\w+)", before.get(left.pop()) or ""):
-            if found not in seen and not guards.subject("postfix", found):
+            if found not in seen and not strictness.subject("postfix", found):
                 seen.add(found)
                 left.append(found)
     return all(before.get(one) == after.get(one) for one in seen)
@@ -431,7 +431,7 @@ def _values(look: Look, texts: dict, paths) -> dict:
     for path in sorted(paths):
         text, told = texts.get(path, ""), {}
         if look.software != "dovecot" and _is_main(look.software, path):
-            told = guards.settings(look.software, text)
+            told = strictness.settings(look.software, text)
         elif _kind(path) == "dovecot":
             told = {name: value for name, value in dovecot.dotted(dovecot.parse(text)).items() if not name.startswith("passdb.")}
             told["passdb"] = "".join(one.text for one in config_text.statements(text, "dovecot") if one.key.split()[:1] == ["passdb"])
@@ -458,13 +458,13 @@ def _loosened(look: Look, changed: dict) -> list:
         exact = new == was and place is not None and _is_known_good(look, place[0])
         may = exact and (_was_damaged(look, place) or (_may_loosen(look, plain, place) and (not _lets_relay(look, plain) or nobody_else_relays)))
         if told is not False and not may:
-            found.append((_sentence(plain, guards.subject(look.software, plain) or "restrictions", told), place, plain))
+            found.append((_sentence(plain, strictness.subject(look.software, plain) or "restrictions", told), place, plain))
     for path in sorted(changed):
         is_table = look.software == "exim" or not _is_main(look.software, path)
-        user = guards.table_user(path, users.get(path, [])) if is_table else None
-        told = guards.looser_table(user, before[path], after[path]) if user else False
+        user = strictness.table_user(path, users.get(path, [])) if is_table else None
+        told = strictness.looser_table(user, before[path], after[path]) if user else False
         if told is not False and not (_may_loosen(look, user, (path, path), path) and after[path] == good[path]):
-            found.append((_sentence(path, guards.table_subject(user), told), (path, path), user))
+            found.append((_sentence(path, strictness.table_subject(user), told), (path, path), user))
     return found
 
 
@@ -482,8 +482,8 @@ def _told_looser(look: Look, name: str, old: str | None, new: str | None, values
         return False
     classes = " ".join(each.get("smtpd_restriction_classes") or "" for each in values).replace(",", " ").split()
     if look.software == "postfix" and (plain or name) in classes:
-        return guards.looser("postfix", "smtpd_restriction_classes", old or "", new or "") if old != new else False
-    return guards.looser(look.software, plain or name, old, new)
+        return strictness.looser("postfix", "smtpd_restriction_classes", old or "", new or "") if old != new else False
+    return strictness.looser(look.software, plain or name, old, new)
 
 
 def _place(look: Look, changed: dict, path: str, name: str) -> tuple | None:
@@ -524,14 +524,14 @@ def _may_loosen(look: Look, name: str, place: tuple | None, path: str = "") -> b
 
 def _lets_relay(look: Look, name: str) -> bool:
     """Whether a guard decides who may relay; where smtpd_relay_restrictions is empty, smtpd_recipient_restrictions does (SMTPD_ACCESS_README)."""
-    return guards.subject(look.software, name) == "relaying" or name.rpartition(" -o ")[2] == "smtpd_recipient_restrictions"
+    return strictness.subject(look.software, name) == "relaying" or name.rpartition(" -o ")[2] == "smtpd_recipient_restrictions"
 
 
 def _nobody_else_relays(look: Look, was: dict, values: dict, good: dict, after: dict) -> bool:
     """Whether no guard of relaying lets in more than it did when mail last worked, the tables that it refers to included."""
     for name in set(was) | set(values):
         plain = name.split(": ", 1)[1] if name.startswith("/") else name
-        if guards.subject(look.software, plain) == "relaying":
+        if strictness.subject(look.software, plain) == "relaying":
             new = _value(values, name)
             if _told_looser(look, plain, _value(was, name), new, [was, values]) is not False \
                     or any(path not in good or after.get(path) != good[path] for _kind_of, path in tables(new or "") if path.startswith("/")):

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import guards
-from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.guards import looser, looser_rights, looser_table, subject, table_user
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import strictness
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.strictness import looser, looser_rights, looser_table, subject, table_user
 
 DENY = "passdb {\n  driver = passwd-file\n  deny = yes\n  args = /etc/dovecot/deny\n}\n"
 PAM = "passdb {\n  driver = pam\n}\n"
@@ -136,7 +136,7 @@ def test_a_table_is_known_by_who_uses_it_and_else_by_its_name():
     assert table_user("/etc/postfix/x", ["submission/inet -o smtpd_sender_restrictions"]) is not None
     assert table_user("/etc/postfix/transport", ["transport_maps"]) is None and table_user("/etc/postfix/transport", []) is None
     assert table_user("/etc/postfix/client_access", []) == "smtpd_client_restrictions" and table_user("/etc/postfix/header_checks", []) == "header_checks"
-    assert all(guards.table_subject(user) for user in ("smtpd_client_restrictions", "passdb deny", "relay_domains"))
+    assert all(strictness.table_subject(user) for user in ("smtpd_client_restrictions", "passdb deny", "relay_domains"))
 
 
 @pytest.mark.parametrize("old, new, told", [
@@ -148,11 +148,11 @@ def test_rights_are_compared_bit_by_bit(old, new, told):
 
 
 def test_settings_of_other_products_are_read():
-    assert guards.settings("exim", "# x\ndc_relay_nets='192.0.2.0/24'\nmessage_size_limit = 50M\n") == {
+    assert strictness.settings("exim", "# x\ndc_relay_nets='192.0.2.0/24'\nmessage_size_limit = 50M\n") == {
         "dc_relay_nets": "'192.0.2.0/24'", "message_size_limit": "50M"}
-    assert guards.settings("rspamd", "reject = 15;\n") == {"reject": "15"} and guards.settings("opendkim", "Mode sv\n") == {"mode": "sv"}
-    assert guards.settings("postgrey", 'POSTGREY_OPTS="--inet=10023 --delay=60"\n') == {"--inet": "10023", "--delay": "60"}
-    assert guards.settings("amavis", "$final_virus_destiny = D_DISCARD;\n") == {"$final_virus_destiny": "D_DISCARD"}
+    assert strictness.settings("rspamd", "reject = 15;\n") == {"reject": "15"} and strictness.settings("opendkim", "Mode sv\n") == {"mode": "sv"}
+    assert strictness.settings("postgrey", 'POSTGREY_OPTS="--inet=10023 --delay=60"\n') == {"--inet": "10023", "--delay": "60"}
+    assert strictness.settings("amavis", "$final_virus_destiny = D_DISCARD;\n") == {"$final_virus_destiny": "D_DISCARD"}
 
 
 NAMES = [(product, entry[0].replace("*", "x")) for product, entries in guards.GUARDS.items() for entry in entries]
