@@ -58,7 +58,6 @@ class Step:
         # The timer must not fall into a remedy that takes its time, such as an installation, nor into the wait.
         rollback_after = limits["rollback_after"] + patience + getattr(REMEDIES[self.step["role"]], "MOST_SECONDS", 0)
         began = self._guard("begin", owner=self.plan["owner"], remedy=self.step["role"], cause=self.step["cause"], rollback_after=rollback_after,
-                            files=[command["path"] for command in self.step["commands"] if command.get("path")],
                             lock_seconds=rollback_after + patience, per_hour=limits["per_hour"], per_day=limits["per_day"])
         if not began.get("granted"):
             return self._end("refused", began.get("because") or began.get("msg") or "the guard did not answer")

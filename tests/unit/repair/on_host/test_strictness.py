@@ -155,7 +155,7 @@ def test_settings_of_other_products_are_read():
     assert strictness.settings("amavis", "$final_virus_destiny = D_DISCARD;\n") == {"$final_virus_destiny": "D_DISCARD"}
 
 
-NAMES = [(product, entry[0].replace("*", "x")) for product, entries in guards.GUARDS.items() for entry in entries]
+NAMES = [(product, entry[0].replace("*", "x")) for product, entries in strictness.GUARDS.items() for entry in entries]
 VALUES = st.one_of(st.none(), st.text(max_size=30), st.sampled_from([value for row in ORDERED + UNTOLD for value in row[2:]]),
                    st.lists(st.sampled_from(GUARDED.split(", ") + ["permit", "reject", "$x", "!a", "check_client_access hash:/x", "10.0.0.0/8", "0"]),
                             max_size=5).map(", ".join))
@@ -167,7 +167,7 @@ def test_nothing_is_looser_both_ways_or_than_itself(named, one, other):
     assert looser(*named, one, one) is False
 
 
-@given(st.sampled_from([entry[0].replace("*", "x") for entry in guards._TABLES]), *[st.lists(st.sampled_from(
+@given(st.sampled_from([entry[0].replace("*", "x") for entry in strictness._TABLES]), *[st.lists(st.sampled_from(
     ["a REJECT", "a OK", "b DISCARD", "/c/ WARN", "d DUNNO", "if /x/", "endif", "# e", "!f", " g"]), max_size=6).map("\n".join)] * 2)
 def test_no_table_is_looser_both_ways_or_than_itself(user, one, other):
     assert not (looser_table(user, one, other) and looser_table(user, other, one))
