@@ -32,7 +32,7 @@ def _told(single, mail, tmp_path):
         mail.changed = True
         tasks = [{**task, "register": f"answer{number}", "ignore_errors": True} for number, task in enumerate(tasks)]
         answers = "[" + ", ".join(task["register"] for task in tasks) + "]"
-        last = {"ansible.builtin.copy": {"dest": str(tmp_path / "answers.json"), "content": "{{ %s | to_json }}" % answers, "mode": "0600"},
+        last = {"ansible.builtin.copy": {"dest": str(tmp_path / "answers.json"), "content": "{{ " + answers + " | to_json }}", "mode": "0600"},
                 "delegate_to": "localhost", "become": False}
         (tmp_path / "told.yml").write_text(json.dumps([{"hosts": "mail", "gather_facts": False, "become": True, "tasks": [*tasks, last]}]))
         rc, out = run("ansible-playbook", "-i", str(single), str(tmp_path / "told.yml"), environment={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")})

@@ -47,7 +47,8 @@ KNOWN = {
     "user_unknown": ({"program": ".+/lmtp", "pattern": r"^status=bounced \(host \[private/lmtp\] said: $", "answer": r"^550 5\.1\.1 <(?P<recipient>[^<>]*)> User doesn't exist"},
         "postfix/lmtp[7]: 9BBF11A20F0: to=<bob@example.test>, relay=x[private/lmtp], delay=1, dsn=5.1.1, status=bounced (host "
         "x[private/lmtp] said: 550 5.1.1 <bob@example.test> User doesn't exist: bob@example.test (in reply to RCPT TO command))"),
-    "resolver": ({"program": ".+/smtp", "pattern": r"^status=deferred \(Host or domain name not found\. Name service error for name=(?P<name>\S+) type=MX: Host not found, try again"},
+    "resolver": ({"program": ".+/smtp", "pattern": r"^status=deferred \(Host or domain name not found\. Name service error for name=(?P<name>\S+) type=MX: "
+                 r"Host not found, try again"},
         "postfix/smtp[7]: 9BBF11A20F0: to=<a@remote.test>, relay=none, delay=1, dsn=4.4.3, status=deferred (Host or domain name not "
         "found. Name service error for name=remote.test type=MX: Host not found, try again)"),
     "outbound": ({"program": ".+/smtp", "pattern": r"^status=deferred \(connect to (?P<destination>)\[\]:25: Connection timed out\)$"},

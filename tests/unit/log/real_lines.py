@@ -60,7 +60,8 @@ REAL = {
     "next_hop_not_found": ["postfix/smtp[7]: " + _DELIVERY + "status=deferred (Host or domain name not found. Name service error for name=x.test type=A: Host not found)"],
     "relayhost_connect": ["postfix/smtp[7]: connect to 192.0.2.77[192.0.2.77]:587: Connection refused",
                           "postfix/error[7]: " + _DELIVERY + "status=deferred (delivery temporarily suspended: connect to r.test[192.0.2.77]:587: Connection refused)"],
-    "relayhost_auth_failed": ["postfix/smtp[7]: " + _DELIVERY + "status=deferred (SASL authentication failed; server r.test[192.0.2.7] said: 535 5.7.8 Error: authentication failed)"],
+    "relayhost_auth_failed": ["postfix/smtp[7]: " + _DELIVERY + "status=deferred (SASL authentication failed; server r.test[192.0.2.7] said: "
+                              "535 5.7.8 Error: authentication failed)"],
     "sasl_no_worthy_mechs": ["postfix/smtp[7]: warning: SASL authentication failure: No worthy mechs found"],
     "message_too_big": ["postfix/smtpd[7]: NOQUEUE: reject: MAIL from x.test[192.0.2.1]: 552 5.3.4 Message size exceeds fixed limit; proto=ESMTP helo=<x.test>"],
     "smtpd_process_limit": ['postfix/master[7]: warning: service "smtp" (25) has reached its process limit "2": new clients may experience noticeable delays'],

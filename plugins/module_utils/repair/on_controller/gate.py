@@ -34,7 +34,7 @@ def refusal(made: dict, step: dict, known: list, states: dict, mode: str, freeze
             return f"{lock['owner']} is repairing {host}; wait until it ends"
         for checkpoint in state.get("checkpoints") or []:
             because = f"is still open, and is rolled back at {checkpoint['rolls_back_at']}" if checkpoint.get("state", "open") == "open" else \
-                "could not be put back: a person must look at the host, and acknowledge it"
+                f"was not put back: a person must look, and say so (mail_guard, action=acknowledge step={checkpoint['id']})"
             return f"the repair {checkpoint['id']} of {checkpoint['owner']} on {host} {because}"
         tries += len(state.get("tries") or [])
     if states[step["host"]].get("human_at_work"):

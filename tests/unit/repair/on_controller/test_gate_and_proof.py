@@ -39,7 +39,7 @@ def test_a_free_host_may_be_repaired():
     ("is repairing", {"states": {"mail": dict(FREE, lock={"owner": "eve", "step": "s", "seconds_left": 1})}}),
     ("is repairing", {"states": {"mail": FREE, "mx2": dict(FREE, lock={"owner": "eve", "step": "s", "seconds_left": 1})}}),
     ("still open", {"states": {"mail": FREE, "mx2": dict(FREE, checkpoints=[checkpoint()])}}),
-    ("could not be put back", {"states": {"mail": dict(FREE, checkpoints=[checkpoint(state="not_put_back")])}}),
+    ("acknowledge step=c", {"states": {"mail": dict(FREE, checkpoints=[checkpoint(state="not_put_back")])}}),
     ("at work", {"states": {"mail": dict(FREE, human_at_work="/etc/mailops/human-at-work")}}),
     ("a person must look", {"states": {"mail": dict(FREE, tries=[1, 2]), "mx2": dict(FREE, tries=[3, 4])}}),
 ])

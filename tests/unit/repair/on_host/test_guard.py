@@ -167,7 +167,10 @@ def test_an_immutable_file_is_tried_again_until_it_can_be_put_back(mailhost, cha
     assert result["state"] == "rolled_back" and result["restored"] == [OTHER, MAIN] and mailhost.read(MAIN) == "then"
 
 
-def failing(monkeypatch, name, where, times=99, problem=OSError(28, "No space left on device")):
+NO_ROOM = OSError(28, "No space left on device")
+
+
+def failing(monkeypatch, name, where, times=99, problem=NO_ROOM):
     """A function of the rollback that fails for paths that hold ``where``."""
     real, count = getattr(rollback, name), [0]
 
