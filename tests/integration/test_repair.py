@@ -115,22 +115,20 @@ OWNERS = """
   gather_facts: false
   become: true
   tasks:
-    - mailops.outage.mail_guard: {action: begin, step: s1, owner: test, remedy: repair_permissions, cause: x, files: [/etc/dovecot/local.conf, /etc/postfix/made.cf]}
+    - mailops.outage.mail_guard: {action: begin, step: s1, owner: test, remedy: repair_permissions, cause: x}
     - mailops.outage.mail_remedy: {remedy: repair_permissions, options: {paths: [/home/alice]}}
-    - ansible.builtin.copy: {dest: /etc/postfix/made.cf, content: made, mode: "0644"}
-    - mailops.outage.mail_guard: {action: note, step: s1, files: [/etc/postfix/made.cf]}
 """
 
 
-def test_the_rollback_program_gives_owners_back_and_takes_new_files_away(single, mail, broken, tmp_path):
-    owners = "find /home/alice/Maildir -printf '%p %U:%G %m\\n' | sort; ls /etc/postfix"
+def test_the_rollback_program_gives_owners_back(single, mail, broken, tmp_path):
+    owners = "find /home/alice/Maildir -printf '%p %U:%G %m\\n' | sort"
     mail.change("printf 'Subject: x\\n\\nx\\n' | sendmail alice; sleep 1")
     broken("chown -R root:root /home/alice/Maildir; chmod 700 /home/alice/Maildir")
     before = mail.look(owners)
     (tmp_path / "owners.yml").write_text(OWNERS)
     rc, out = run("ansible-playbook", "-i", str(single), str(tmp_path / "owners.yml"), environment={"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")})
     assert rc == 0, out[-2000:]
-    assert " 0:0 " not in mail.look(owners) and "made.cf" in mail.look("ls /etc/postfix")
+    assert " 0:0 " not in mail.look(owners)
     mail.look("python3 /var/lib/mailops/checkpoints/*/rollback.py")
     assert mail.look(owners) == before
 

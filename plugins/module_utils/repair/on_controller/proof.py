@@ -33,7 +33,7 @@ _MET = ("port", "login", "recipient", "relay", "size", "message")
 _NO_TURN = ("not_tried", "rate_limited")
 
 
-# How a guard shows in what it stops: its name, the kinds of looks, and the words of Postfix, Exim and Dovecot, or the outcome of the wire.
+# How a guard shows in what it stops: its name, the kinds of looks, and the words of Postfix, Exim and Dovecot, the outcome of the wire, or what leans on it.
 _REFUSED = ("port", "recipient", "login", "message")
 _SHOWS = (
     (r"^(relay_domains|mydestination|virtual_\w+_domains|mynetworks\w*|smtpd_relay_restrictions|dc_\w+|relay_to_domains|hostlist|domainlist)$", _REFUSED,
@@ -45,9 +45,12 @@ _SHOWS = (
     (r"^smtpd_recipient_restrictions$", _REFUSED,
      r"(?i)(?:client host|helo command|sender address|recipient address) (?:\S+ )?(?:rejected|blocked)(?!: user unknown)|blocked using"
      r"|server configuration (?:error|problem)"),
+    (r"^smtpd_recipient_restrictions$", ("endpoint",), r"^policy "),
     (r"checks$|/[^/]*checks[^/]*$|^/", ("message",), r"^(?:arrival not_arrived|content (?:reject|tempfail))"),
     (r"milters$|^milter_|^content_filter$", _REFUSED,
      r"(?i)^content (?:reject|tempfail)|not_arrived|service unavailable - try again|4\.7\.1 service unavailable|4\.3\.0 try again"),
+    (r"milters$|^content_filter$", ("endpoint",), r"^(?:milter|filter) "),
+    (r"sasl", ("endpoint",), r"^sasl "),
     (r"tls|^ssl", ("port", "login", "message"), r"tls_failed|no_starttls|starttls|\btls\b"),
     (r"sasl|passdb|userdb|^auth_|plaintext|^service auth|/(?:users|passwd)[^/]*$", ("port", "login", "message"),
      r"login_failed|login_unavailable|no_mechanism|login (?:closed|reset|timeout|silent)|capabilities closed"),
@@ -133,7 +136,7 @@ def looks(diagnosis: dict, legs: list, observations: list, declared: dict, said:
                 keep(Look("service", item["host"], unit["unit"]), unit.get("running"))
         for point in (facts.get("companions") or {}).get("endpoints") or []:
             if point.get("connect") is not None:
-                keep(Look("endpoint", item["host"], f"{point['role']} {point['address']}"), point["connect"] == "ok", point["connect"])
+                keep(Look("endpoint", item["host"], f"{point['role']} {point['address']}"), point["connect"] == "ok", point["role"], point["connect"])
     return found
 
 
@@ -212,6 +215,8 @@ def stopping_us(guards: list, seen: Seen, host: str) -> list:
     Of two that would show in the same way it cannot be told which one it is: then it is neither. What stops others shows in nothing of ours.
     """
     failing = [look for look in seen.failed if look.host in ("", host)]
+    if not any(look.kind in _MET for look in failing):
+        return []
     shown = {guard: {look for names, kinds, words in _SHOWS if re.search(names, guard.rpartition(" -o ")[2])
                      for look in failing if look.kind in kinds and re.search(words, seen.said.get(look, ""))} for guard in guards}
     return [guard for guard, found in shown.items() if found and not any(found & other for name, other in shown.items() if name != guard)]

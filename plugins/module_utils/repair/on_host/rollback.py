@@ -245,14 +245,10 @@ def restore_files(folder, files, root="/"):
 
 def keep(folder, path, where, digest, root):
     """Copy what is replaced into the checkpoint; to memory where that cannot be written."""
-    for place in (os.path.join(folder, "replaced"), under(root, f"/run/mailops/replaced/{os.path.basename(folder)}")):
-        try:
-            kept = copy(where, os.path.join(place, path.lstrip("/")))
-            break
-        except OSError as problem:
-            last = problem
-    else:
-        raise last
+    try:
+        kept = copy(where, os.path.join(folder, "replaced", path.lstrip("/")))
+    except OSError:
+        kept = copy(where, os.path.join(under(root, f"/run/mailops/replaced/{os.path.basename(folder)}"), path.lstrip("/")))
     if kept != digest:
         raise OSError("it is being changed")
 
@@ -435,7 +431,8 @@ def _restarted(units):
 
 def unit_files(identity, root="/"):
     """The places of the timer and of its service: on disk, or in memory with a checkpoint that is there."""
-    return [os.path.join(under(root, folder), f"mailops-rollback-{identity}{suffix}") for folder in (UNIT_FOLDER, MEMORY_UNITS) for suffix in (".timer", ".service")]
+    return [os.path.join(under(root, folder), f"mailops-rollback-{identity}{suffix}")
+            for folder in (UNIT_FOLDER, MEMORY_UNITS) for suffix in (".timer", ".service")]
 
 
 def armed(identity, root="/"):

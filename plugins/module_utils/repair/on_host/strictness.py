@@ -68,9 +68,9 @@ def _fewer(one: str, other: str) -> bool:
     return sets[0] <= sets[1] and not any(element.startswith("!") for element in sets[0] | sets[1])
 
 
-def _more(one: str, other: str) -> bool:
+def _more(value: str, than: str) -> bool:
     """Each element keeps something out."""
-    return _fewer(other, one)
+    return _fewer(than, value)
 
 
 def _more_of(*kept: str):
@@ -222,9 +222,9 @@ def _fewer_lines(one: str, other: str) -> bool:
     return set(_lines(one)) <= set(_lines(other)) and not any(line.startswith("!") for line in _lines(one) + _lines(other))
 
 
-def _more_lines(one: str, other: str) -> bool:
+def _more_lines(value: str, than: str) -> bool:
     """A table whose entries keep out: denied accounts."""
-    return _fewer_lines(other, one)
+    return _fewer_lines(than, value)
 
 
 def _databases(one: str, other: str) -> bool:
@@ -326,7 +326,7 @@ _EXIM = (
 _OPENDKIM = (
     ("mode", "filters", _more), ("on-*", "filters", _ranked("accept", "quarantine", "tempfail|discard|reject")), ("internalhosts", "filters", _unknown),
     ("externalignorelist", "filters", _unknown), ("peerlist", "filters", _unknown), ("exemptdomains", "filters", _unknown), ("requiresafekeys", "rights", _YES),
-    ("minimumkeybits", "filters", _limit(more_is_stricter=True)), ("umask", "rights", lambda one, other: _octal(other, one)), ("userid", "rights", _unknown),
+    ("minimumkeybits", "filters", _limit(more_is_stricter=True)), ("umask", "rights", lambda value, than: _octal(than, value)), ("userid", "rights", _unknown),
 )
 _RSPAMD = (
     *((name, "filters", _limit()) for name in ("reject", "add_header", "greylist", "rewrite_subject", "soft_reject", "discard", "quarantine")),
@@ -433,8 +433,7 @@ _TABLES = (
     ("passdb", "authentication", _fewer_lines), ("passdb deny", "denials", _more_lines), ("postgrey whitelist", "filters", _fewer_lines),
 )
 _TABLE_NAMES = (("*exceptions*", "postgrey whitelist"), ("*blacklist*", "passdb deny"), ("passwd", "passdb"), ("*access*", "smtpd_client_restrictions"),
-("*_checks*", "header_checks"), ("*deny*", "passdb deny"), ("*relay_domains*", "relay_domains"),
-                ("*whitelist*", "postgrey whitelist"))
+                ("*_checks*", "header_checks"), ("*deny*", "passdb deny"), ("*relay_domains*", "relay_domains"), ("*whitelist*", "postgrey whitelist"))
 
 
 def table_user(path: str, users: list) -> str | None:

@@ -27,7 +27,8 @@ _DAMAGE = re.compile(r"size=broken|type=unknown|^Panic: |^Error: (?:Corrupted|De
 # What dumps cannot tell: an assertion that fails on opening, and an index that was patched and may now miss messages.
 _SIGNATURE = {"program": r"dovecot\S*", "pattern": (
     r"^(?:imap|pop3|lmtp|lda|doveadm|indexer-worker)\((?P<user>)\)(?:<>)*: "
-    r"(?:Panic: file (?:mail-(?:index|transaction-log|cache)|maildir|index-)|(?:Error|Warning): (?:Mailbox : )?Fixed index file (?P<path>/[^:]+)/dovecot\.index: )")}
+    r"(?:Panic: file (?:mail-(?:index|transaction-log|cache)|maildir|index-)|(?:Error|Warning): (?:Mailbox : )?Fixed index file "
+    r"(?P<path>/[^:]+)/dovecot\.index: )")}
 _ASIDE = re.compile(r"\.damaged-(\d{8}T\d{6}Z)$")
 _MOST_FOLDERS = 2000
 _WAIT = 10.0

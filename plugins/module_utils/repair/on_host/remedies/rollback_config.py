@@ -118,7 +118,7 @@ def steps(context, options):
     left = {name: note for _changed, notes in changes.values() for note, name in notes}
     notes = "".join(f"; not taken back: {note}" for note in dict.fromkeys(left.values()))
     for path, content in sorted(whole.items()):
-        there = next(look.good[path] for look in looks if path in look.good)
+        there = [look.good[path] for look in looks if path in look.good][0]
         new = not _is_there(path)
         unfit = sorted({name for look in looks for name in look.unfit})
         because = f"it differs from {there.since}{notes}" + (f"; of that, {', '.join(unfit[:3])} fits its digest no more and was not used" if unfit else "")
