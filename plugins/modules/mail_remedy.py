@@ -22,6 +22,10 @@ options:
     description: The role's variables without the role's name before them.
     type: dict
     default: {}
+  checkpoint:
+    description: The checkpoint of M(mailops.outage.mail_guard) that guards the repair; nothing is done when it is not open any more.
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: Tells the steps and takes none.
@@ -113,7 +117,7 @@ from ansible_collections.mailops.outage.plugins.module_utils.secrets import mask
 
 def main():
     module = AnsibleModule(
-        argument_spec={"remedy": {"type": "str", "required": True}, "options": {"type": "dict", "default": {}}},
+        argument_spec={"remedy": {"type": "str", "required": True}, "options": {"type": "dict", "default": {}}, "checkpoint": {"type": "str", "default": ""}},
         supports_check_mode=True,
     )
     name = module.params["remedy"]
@@ -128,8 +132,8 @@ def main():
     records = []
     result = {"steps": records, "refused": "", "loosens": []}
     try:
-        result["loosens"] = steps.take(REMEDIES[name].steps(Context(options={"since": now - 3600, "until": now, "signatures": {}}), checked.validated_parameters),
-                                       module.check_mode, records)
+        looked = Context(options={"since": now - 3600, "until": now, "signatures": {}})
+        result["loosens"] = steps.take(REMEDIES[name].steps(looked, checked.validated_parameters), module.check_mode, records, module.params["checkpoint"])
     except steps.Refused as problem:
         result.update(refused=mask(str(problem)), loosens=problem.loosens)
         module.fail_json(msg=f"{name} was refused: {result['refused']}", changed=any(record["taken"] for record in records), **result)

@@ -34,7 +34,7 @@ class Step:
             self.step = next(item for item in self.plan["steps"] if item["id"] == name)
         except (OSError, ValueError, KeyError, StopIteration) as problem:
             raise NoStep(f"{run.dir} holds no plan with the step {name}: {problem}") from None
-        self.run, self._ask, self._say, self._clock, self._sleep = run, ask, say, clock, sleep
+        self.run, self._ask, self._say, self._clock, self._sleep, self._checkpoint = run, ask, say, clock, sleep, ""
 
     def gate(self, mode: str, freeze: bool, per_estate: int) -> str:
         """Why the step is not taken, as far as plan, journal and guards tell; empty when it may be. Raises journal.Damaged."""
@@ -61,6 +61,7 @@ class Step:
                             lock_seconds=rollback_after + patience, per_hour=limits["per_hour"], per_day=limits["per_day"])
         if not began.get("granted"):
             return self._end("refused", began.get("because") or began.get("msg") or "the guard did not answer")
+        self._checkpoint = began["checkpoint"]
         self.note("begun", checkpoint=began["checkpoint"], rolls_back_at=began["rolls_back_at"], storage=began["storage"])
         self._tell(f"checkpoint {began['checkpoint']}; without confirmation the host puts itself back at {began['rolls_back_at']}")
         return self._take(before, again, patience)
@@ -160,7 +161,7 @@ class Step:
         return self._ask("mail_guard", action=action, step=self.step["id"], journal=journal.last_digest(self.run.dir), **more)
 
     def _remedy(self, role, options, check=False) -> dict:
-        return self._ask("mail_remedy", check=check, remedy=role, options=options)
+        return self._ask("mail_remedy", check=check, remedy=role, options=options, checkpoint=self._checkpoint)
 
 
 def ended(action: str, answer: dict) -> tuple:

@@ -314,13 +314,16 @@ def told(found: dict) -> list:
     return lines + ([f"{found['left']} left as they are: links, sockets, or files with a name elsewhere"] if found["left"] else [])
 
 
-def take(remedy, dry: bool, records: list) -> list:
+def take(remedy, dry: bool, records: list, guarded_by: str = "") -> list:
     """Take the steps of ``remedy`` in turn, and add a record of each to ``records`` before the next is begun; what the remedy returns, or nothing.
 
     A record is ``{does, because, undo, path, mark, taken, rc, said, seconds, diff}``; ``mark`` tells one change of a file from another. Raises Refused,
-    StepFailed; ``records`` holds what was done until then. With an open checkpoint on the host, what each step touches is noted there around it.
+    StepFailed; ``records`` holds what was done until then. With an open checkpoint on the host, what each step touches is noted there around it;
+    where a repair says which one guards it (``guarded_by``), nothing is done without that.
     """
     folder = None if dry else checkpoint.current()
+    if guarded_by and not dry and os.path.basename(folder or "") != guarded_by:
+        raise Refused(f"The checkpoint {guarded_by} is not open any more: the host put itself back, or somebody ended the repair.")
     try:
         step = next(remedy)
         while True:

@@ -88,6 +88,7 @@ def test_the_change_is_on_record_before_it_is_made_and_the_guard_is_told_the_las
     assert take(host)["outcome"] == "changed"
     assert host.names == ["rehearse", "begin", "take", "start"] and recorded(run) == ["begun", "change", "changed", "waited"]
     began = dict(host.asked)["begin"]
+    assert [args["checkpoint"] for name, args in host.asked if name in ("take", "start")] == ["c1", "c1"]
     assert began["step"] == "abc" and began["rollback_after"] >= 610 and began["lock_seconds"] > began["rollback_after"]
     ended(run, host)
     assert host.asked[-1][1]["journal"] == journal.entries(run.dir)[-2]["digest"]

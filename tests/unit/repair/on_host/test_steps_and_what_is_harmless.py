@@ -173,3 +173,18 @@ def test_a_remedy_learns_what_its_step_did(allowed):
         seen.append((yield steps.Command(("echo", "hello"), "x")))
     steps.take(remedy(), False, [])
     assert isinstance(seen[0], Ran) and seen[0].out == "hello\n"
+
+
+def test_a_repair_whose_checkpoint_is_not_open_any_more_does_nothing(monkeypatch):
+    def remedy():
+        yield steps.Command(("postfix", "reload"), "x")
+    monkeypatch.setattr(steps.checkpoint, "current", lambda: "/var/lib/mailops/checkpoints/c2")
+    taken = []
+    with pytest.raises(steps.Refused, match="c1 is not open"):
+        steps.take(remedy(), False, taken, "c1")
+    monkeypatch.setattr(steps.checkpoint, "current", lambda: None)
+    with pytest.raises(steps.Refused, match="c1 is not open"):
+        steps.take(remedy(), False, taken, "c1")
+    assert taken == []
+    steps.take(remedy(), True, taken, "c1")
+    assert [record["does"] for record in taken] == ["postfix reload"]
