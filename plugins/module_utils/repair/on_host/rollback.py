@@ -183,7 +183,7 @@ def same(now, then):
 
 
 def noted(folder):
-    """``(files, units, left)``: what the repair touched, as checkpoint.noting wrote it.
+    """``((files, units), left)``: what the repair touched, as checkpoint.noting wrote it.
 
     ``files`` is {path: (before, [as the repair may have left it])}, ``units`` {unit: (before, after or None)}. Where somebody else changed a thing
     between two steps, that is what the later step found, and what is gone back to.
@@ -193,7 +193,7 @@ def noted(folder):
         with open(os.path.join(folder, NOTED), "rb") as stream:
             lines = stream.read().split(b"\n")
     except FileNotFoundError:
-        return files, units, left
+        return (files, units), left
     for number, line in enumerate(lines, 1):
         try:
             entry = json.loads(line) if line else {}
@@ -213,7 +213,7 @@ def noted(folder):
             # A last line that was cut off is a step that was not begun, or one whose end was not noted.
             if number < len(lines):
                 left.append(_left(os.path.join(folder, NOTED), f"line {number} cannot be read, and what it tells of is not put back"))
-    return files, units, left
+    return (files, units), left
 
 
 def _left(path, because, again=False):
@@ -240,15 +240,18 @@ def restore_files(folder, files, root="/"):
             restored.append(path)
         except (OSError, ValueError, KeyError, TypeError) as problem:
             left.append(_left(path, str(problem), again=True))
+    if any(path.startswith(UNIT_FOLDER) for path in restored):
+        run("systemctl", "daemon-reload")
     return restored, left
 
 
 def keep(folder, path, where, digest, root):
     """Copy what is replaced into the checkpoint; to memory where that cannot be written."""
+    name = path.lstrip("/")
     try:
-        kept = copy(where, os.path.join(folder, "replaced", path.lstrip("/")))
+        kept = copy(where, os.path.join(folder, "replaced", name))
     except OSError:
-        kept = copy(where, os.path.join(under(root, f"/run/mailops/replaced/{os.path.basename(folder)}"), path.lstrip("/")))
+        kept = copy(where, under(root, f"/run/mailops/replaced/{os.path.basename(folder)}/{name}"))
     if kept != digest:
         raise OSError("it is being changed")
 
@@ -395,17 +398,17 @@ def _undoing(before, after, now):
     if before["enabled"] != after["enabled"] == now["enabled"]:
         verbs += [("unmask",)] if now["enabled"].startswith("masked") else []
         verbs += [_ENABLE[before["enabled"]]] if before["enabled"] in _ENABLE else []
-    ran, left_running, runs = (state["active"] in _RUNS for state in (before, after, now))
+    ran, runs = (state["active"] in _RUNS for state in (before, now))
     if runs and not ran and now["invocation"] == after["invocation"]:
         verbs.append(("stop",))
-    # A unit that is inactive after it ran was stopped by somebody; one that failed was not.
-    if ran and not runs and (now["active"] != "inactive" or not left_running):
+    # A unit that is inactive and was not left so was stopped by somebody; one that failed was not.
+    if ran and not runs and (now["active"] != "inactive" or now["active"] == after["active"]):
         verbs.append(("start",))
     return verbs
 
 
 def take_over(restored, units):
-    """Have the software read what was put back, if it can be read; what was restarted by the repair is restarted. Sentences of what was done."""
+    """``(done, [])``: have the software read what was put back, if it can be read; what was restarted by the repair is restarted."""
     done = []
     for tree, check, name in SOFTWARE:
         if not any(path.startswith(tree + "/") for path in restored):
@@ -421,7 +424,7 @@ def take_over(restored, units):
         if unit_state(unit)["active"] in _RUNS:
             run("systemctl", "restart", unit, timeout=90)
             done.append(f"restart {unit}")
-    return done
+    return done, []
 
 
 def _restarted(units):
@@ -431,8 +434,7 @@ def _restarted(units):
 
 def unit_files(identity, root="/"):
     """The places of the timer and of its service: on disk, or in memory with a checkpoint that is there."""
-    return [os.path.join(under(root, folder), f"mailops-rollback-{identity}{suffix}")
-            for folder in (UNIT_FOLDER, MEMORY_UNITS) for suffix in (".timer", ".service")]
+    return [under(root, f"{folder}/mailops-rollback-{identity}{suffix}") for folder in (UNIT_FOLDER, MEMORY_UNITS) for suffix in (".timer", ".service")]
 
 
 def armed(identity, root="/"):
@@ -467,7 +469,9 @@ def load(folder, root="/"):
                 found = json.load(stream)
             if found["schema"] != SCHEMA:
                 return dict(manifest, because=f"another version of this program made it; its own is {folder}/rollback.py")
-            if any(not isinstance(found[name], type(value)) for name, value in manifest.items()):
+            kinds = [(found[name], type(value)) for name, value in manifest.items()] + [(found.get("rolled_back", {}), dict)]
+            kinds += [(each, dict) for each in found["attempts"]] + [(each, list) for each in dict(found.get("rolled_back", {})).values()]
+            if any(not isinstance(value, kind) for value, kind in kinds) or found["id"] != identity:
                 raise ValueError("a value is of another kind")
         except FileNotFoundError:
             continue
@@ -482,7 +486,7 @@ def load(folder, root="/"):
 def may_play(manifest, root="/"):
     """Whether a checkpoint may be rolled back: it was not yet, or not wholly, and nobody confirmed or took it over."""
     attempts = manifest["attempts"]
-    pending = manifest["state"] in ("open", "rolling_back") or (manifest["state"] == "not_put_back" and bool(attempts) and attempts[-1]["again"])
+    pending = manifest["state"] in ("open", "rolling_back") or (manifest["state"] == "not_put_back" and bool(attempts) and attempts[-1].get("again") is True)
     return pending and len(attempts) < MOST_TRIES and armed(manifest["id"], root)
 
 
@@ -540,30 +544,34 @@ def free_lock(manifest, root="/"):
 
 
 def restore(folder, manifest, root="/"):
-    """``{restored, left, units}`` of one try; ``restored`` holds what the tries before it put back, too."""
-    restored = list((manifest.get("rolled_back") or {}).get("restored", []))
-    left, done = [], []
+    """``{restored, left, units}`` of one try. What a try before it put back is whoever's it is since, and only told."""
+    earlier = manifest.get("rolled_back", {}).get("restored", [])
+    found, left = _safely(folder, noted, folder)
+    files, units = found or ({}, {})
+    done, restored = [], []
+    for result, what, *arguments in (
+            (done, restore_units, units, True),
+            (restored, restore_files, folder, {path: states for path, states in files.items() if path not in earlier}, root),
+            (restored, restore_owners, folder),
+            (done, restore_units, units, False),
+            (done, take_over, restored, units)):
+        found, problems = _safely(folder, what, *arguments)
+        result += found
+        left += problems
+    return {"restored": earlier + [path for path in restored if path not in earlier], "left": left, "units": done}
+
+
+def _safely(folder, what, *arguments):
+    """What is asked for, and what is left. Whatever goes wrong, what is not known to be put back is not, and the rest is tried all the same."""
     try:
-        files, units, left = noted(folder)
-        done, problems = restore_units(units, ending=True)
-        left += problems
-        for found, problems in (restore_files(folder, files, root), restore_owners(folder)):
-            restored += [path for path in found if path not in restored]
-            left += problems
-        if any(path.startswith(UNIT_FOLDER) for path in restored):
-            run("systemctl", "daemon-reload")
-        more, problems = restore_units(units, ending=False)
-        left += problems
-        done += more + take_over(restored, units)
+        return what(*arguments)
     except Exception as problem:  # pylint: disable=broad-exception-caught
-        # Whatever it is, what is not known to be put back is not.
-        left.append(_left(folder, f"{type(problem).__name__}: {problem}", again=True))
-    return {"restored": restored, "left": left, "units": done}
+        return [], [_left(folder, f"{type(problem).__name__}: {problem}", again=True)]
 
 
 def told(manifest):
     """``{state, because, restored, left, units}``: how a checkpoint stands."""
-    return {"state": manifest["state"], "because": manifest["because"], **(manifest.get("rolled_back") or {"restored": [], "left": [], "units": []})}
+    return {"state": manifest["state"], "because": manifest["because"], "restored": [], "left": [], "units": [], **manifest.get("rolled_back", {})}
 
 
 def roll_back(folder, because, root="/", outcome="rolled_back"):
@@ -581,7 +589,7 @@ def roll_back(folder, because, root="/", outcome="rolled_back"):
     manifest.update(because=because, attempts=manifest["attempts"] + [attempt])
     marker = human_at_work(root)
     if marker:
-        result = {"restored": [], "units": [], **(manifest.get("rolled_back") or {}), "left": [_left(marker, "a person is at work on this host", again=True)]}
+        result = {"restored": [], "units": [], **manifest.get("rolled_back", {}), "left": [_left(marker, "a person is at work on this host", again=True)]}
     else:
         manifest["state"] = "rolling_back"
         if not (save(folder, manifest, root) or disarm(manifest["id"], root)):

@@ -7,6 +7,8 @@ import os
 import subprocess
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import budget, checkpoint, guard, lock, rollback, steps
 
@@ -191,6 +193,14 @@ def test_whatever_fails_once_is_made_good_by_the_next_try(mailhost, changed, mon
     assert mailhost.timer(changed)["state"] == "rolled_back" and mailhost.read(MAIN) == "then"
 
 
+def test_what_one_try_put_back_is_a_persons_at_the_next(mailhost, changed, monkeypatch):
+    failing(monkeypatch, "keep", OTHER, 1)
+    assert mailhost.timer(changed)["restored"] == [MAIN]
+    mailhost.write(MAIN, "repaired")
+    result = mailhost.timer(changed)
+    assert result["state"] == "rolled_back" and result["restored"] == [MAIN, OTHER] and mailhost.read(MAIN) == "repaired"
+
+
 def test_after_the_last_try_it_is_given_up_and_the_next_repair_waits_for_a_person(mailhost, changed, monkeypatch):
     failing(monkeypatch, "copy", "/replaced")
     assert [mailhost.timer(changed)["state"] for _try in range(6)] == ["not_put_back"] * 4 + ["given_up"] * 2
@@ -239,6 +249,24 @@ def test_a_damaged_manifest_is_told_and_nothing_is_put_back(mailhost, changed, c
     assert mailhost.end("acknowledge")["granted"] and mailhost.states() == [] and os.listdir(mailhost.path("etc/systemd/system")) == []
 
 
+VALUES = st.dictionaries(st.sampled_from(["restored", "left"]), st.integers() | st.just([])) | st.none() | st.booleans() | st.integers() | st.text(max_size=9) \
+    | st.lists(st.none() | st.dictionaries(st.sampled_from(["again", "left"]), st.integers() | st.booleans()))
+FIELDS = st.sampled_from(["id", "step", "owner", "remedy", "cause", "rolls_back_at", "journal", "state", "because", "attempts", "rolled_back"])
+
+
+@given(st.dictionaries(FIELDS, VALUES), st.sampled_from([2, 2, 3]))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_manifest_says_it_is_read_and_told(mailhost, values, schema):
+    folder = mailhost.path("var/lib/mailops/checkpoints/20260101T000000Z-x")
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = {**dict.fromkeys(("step", "owner", "remedy", "cause", "rolls_back_at", "journal", "because"), ""), "id": folder.name, "attempts": [],
+             "state": "not_put_back"}
+    (folder / rollback.MANIFEST).write_text(json.dumps({"schema": schema, **whole, **values}))
+    for item in guard.status(mailhost.root)["checkpoints"]:
+        assert isinstance(item["state"], str) and isinstance(item["left"], list)
+    assert mailhost.timer(str(folder))["restored"] == []
+
+
 @pytest.mark.parametrize("action, state", [("confirm", "confirmed"), ("roll_back", "rolled_back")])
 def test_whoever_comes_second_is_told_what_the_first_one_left(mailhost, changed, action, state):
     mailhost.end(action)
@@ -255,7 +283,9 @@ def test_a_step_that_is_not_known_has_no_state(mailhost):
 
 def test_of_two_checkpoints_of_one_step_the_newest_is_meant(mailhost, changed):
     mailhost.end("roll_back")
-    os.rename(changed, changed.replace("checkpoints/20", "checkpoints/19"))
+    older = changed.replace("checkpoints/20", "checkpoints/19")
+    rollback.save(changed, {**rollback.load(changed, mailhost.root), "id": os.path.basename(older)}, mailhost.root)
+    os.rename(changed, older)
     mailhost.begin()
     assert mailhost.end("confirm")["state"] == "confirmed"
 
@@ -397,6 +427,7 @@ UNITS = {
     "the repair unmasked it": (("masked", "inactive", ""), ("enabled", "inactive", ""), ("enabled", "inactive", ""), ["mask"]),
     "the repair enabled it": (("disabled", "inactive", ""), ("enabled", "active", "1"), ("enabled", "active", "1"), ["disable", "stop"]),
     "a person masked it since": (("disabled", "active", "1"), ("enabled", "active", "1"), ("masked", "inactive", "1"), []),
+    "a person looked at what the repair's restart had broken": (("enabled", "active", "0"), ("enabled", "failed", "1"), ("enabled", "inactive", "1"), []),
     "the repair did nothing to it": (("enabled", "active", "1"), ("enabled", "active", "1"), ("disabled", "inactive", "1"), []),
 }
 
