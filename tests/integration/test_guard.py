@@ -11,7 +11,8 @@ CONTAIN = {"mailops.outage.mail_remedy": {"remedy": "contain", "options": {"soft
 MAIN = "/etc/postfix/main.cf"
 # What the containment changes, and what could be left of a rollback.
 STATE = "sha256sum /etc/postfix/main.cf; stat -c '%U:%G %a %Y' /etc/postfix/main.cf; postconf -h soft_bounce; "\
-        "systemctl is-enabled mailops-contain.timer 2>&1 || true; systemctl is-active mailops-contain.timer postfix@- || true; find /etc/systemd -name '*mailops*' | sort; find /etc/postfix -name '*.mailops-*'"
+        "systemctl is-enabled mailops-contain.timer 2>&1 || true; systemctl is-active mailops-contain.timer postfix@- || true; " \
+        "find /etc/systemd -name '*mailops*' | sort; find /etc/postfix -name '*.mailops-*'"
 
 
 def guard(action, step="4be1f0c2a9d7", **more):
