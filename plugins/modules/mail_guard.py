@@ -218,7 +218,7 @@ left:
   returned: confirm, roll_back, acknowledge
   type: list
   elements: dict
-  sample: [{"path": /etc/postfix/main.cf, "because": it was changed after the repair, "again": false}]
+  sample: [{"path": /etc/postfix/main.cf, "because": it is not as the repair left it, "again": false}]
 units:
   description: What was done to units.
   returned: confirm, roll_back, acknowledge

@@ -200,7 +200,8 @@ def noted(folder):
             for path, before in entry.get("before", {}).items():
                 known = files.get(path)
                 first = known[0] if known and any(same(before, each) for each in [known[0], *known[1]]) else before
-                files[path] = (first, [entry["will"][path]] if path in entry["will"] else [])
+                # Until its end is noted a step was taken or not.
+                files[path] = (first, [before] + ([entry["will"][path]] if path in entry["will"] else []))
             for path, after in entry.get("after", {}).items():
                 files[path] = (files[path][0], [after])
             for unit, before in entry.get("units", {}).items():
@@ -231,7 +232,7 @@ def restore_files(folder, files, root="/"):
             if same(now, before):
                 continue
             if not any(same(now, each) for each in after):
-                left.append(_left(path, "it was changed after the repair" if after else "the repair was cut off there, and it is not known whose this is"))
+                left.append(_left(path, "it is not as the repair left it"))
                 continue
             if content:
                 put_back(folder, path, where, before, now, root)
@@ -356,7 +357,7 @@ def restore_owners(folder):
                 done = restore_owner(tops[tree], place, inode, (uid, gid, mode), tuple(given))
                 if done and tree not in restored:
                     restored.append(tree)
-                problems = [_left(os.path.join(tree, place), "its owner or mode was changed after the repair")] if done is None else []
+                problems = [_left(os.path.join(tree, place), "its owner or mode is not as the repair left it")] if done is None else []
             except OSError as problem:
                 problems = [] if problem.errno in _ANOTHER else [_left(line[:200].strip(), str(problem), again=True)]
             except (ValueError, TypeError) as problem:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ansible_collections.mailops.outage.plugins.module_utils.host.context import Ran, run_command
 from ansible_collections.mailops.outage.plugins.module_utils import secrets
-from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import checkpoint, harmless, trees
+from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import checkpoint, harmless, rollback, trees
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean
 
 _MOST_DIFF_LINES = 60
@@ -166,7 +166,9 @@ class Move:
 
     def touches(self) -> dict:
         # Dovecot makes its indexes anew by itself; a damaged one is not put back.
-        return {"files": (self.path, self.to), "will": {self.path: None}} if harmless.may_write(self.path) else {}
+        if not harmless.may_write(self.path):
+            return {}
+        return {"files": (self.path, self.to), "will": {self.path: None, self.to: rollback.describe(self.path)}}
 
     def take(self) -> Ran:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -551,3 +552,57 @@ def test_what_a_step_touches_is_on_the_disk_before_it_is_taken(open_here, etc, m
     steps.take((step for step in [Looking(f"{etc}/a", b"new", "x")]), False, [])
     assert list(seen[0]["before"]) == [f"{etc}/a"] and len(seen) == 1
     assert os.path.exists(os.path.join(open_here, "files", seen[0]["before"][f"{etc}/a"]["sha256"]))
+
+
+def dying(number, work):
+    """``work()`` in a process that dies before the given one of its system calls that write; whether it died."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] != 0
+    left = [number]
+
+    def counted(real):
+        def call(*words, **more):
+            left[0] -= 1
+            if left[0] < 0:
+                os._exit(1)
+            return real(*words, **more)
+        return call
+    for name in ("open", "write", "fsync", "replace", "unlink", "fchown", "rename", "chown"):
+        setattr(os, name, counted(getattr(os, name)))
+    work()
+    os._exit(0)
+
+
+def looks(etc):
+    return {path.name: (path.read_text(), path.stat().st_mode) for path in etc.iterdir() if not path.name.endswith((".mailops-new", ".mailops-rollback"))}
+
+
+@pytest.mark.parametrize("dies_in", ["repair", "rollback"])
+def test_at_whatever_moment_a_repair_or_a_rollback_dies_all_is_as_it_was_after_the_next_try(open_here, etc, tmp_path, dies_in):
+    def remedy():
+        yield steps.Write(f"{etc}/written", b"new", "x")
+        yield steps.Write(f"{etc}/made", b"new", "x")
+        yield steps.Move(f"{etc}/moved", f"{etc}/moved.damaged", "x")
+        yield steps.Own(f"{etc}/owned", os.getuid(), os.getgid(), 0o640, "x")
+        yield steps.Write(f"{etc}/written", b"newer", "x")
+    for name in ("written", "moved", "owned"):
+        (etc / name).write_text(name)
+    before = looks(etc)
+    pristine = shutil.copytree(tmp_path / "kept", tmp_path / "pristine")
+    units = {path: path.read_text() for path in (tmp_path / "units").iterdir()}
+    for number in range(1000):
+        if dies_in == "repair":
+            died = dying(number, lambda: steps.take(remedy(), False, []))
+        else:
+            steps.take(remedy(), False, [])
+            died = dying(number, lambda: rollback.roll_back(open_here, "test"))
+        result = rollback.roll_back(open_here, "test")
+        assert looks(etc) == before and result["left"] == [], (number, result)
+        shutil.rmtree(tmp_path / "kept")
+        shutil.copytree(pristine, tmp_path / "kept")
+        for path, text in units.items():
+            path.write_text(text)
+        if not died:
+            break
+    assert 40 < number < 999

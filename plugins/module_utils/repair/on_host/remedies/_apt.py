@@ -10,7 +10,7 @@ import os
 import re
 import stat
 
-from ansible_collections.mailops.outage.plugins.module_utils.host import _dpkg
+from ansible_collections.mailops.outage.plugins.module_utils.host import _dpkg, known_good
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host import harmless
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.remedies._transaction import Change, Transaction, Wanted, lock_holder, process_name
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.steps import Command, Refused
@@ -106,7 +106,8 @@ def interrupted(context) -> dict:
 
 
 def finish(because: str) -> Command:
-    return Command(("dpkg", "--force-confdef", "--force-confold", "--configure", "-a"), because, timeout=_INSTALL_SECONDS, env=ENVIRONMENT)
+    return Command(("dpkg", "--force-confdef", "--force-confold", "--configure", "-a"), because, timeout=_INSTALL_SECONDS, env=ENVIRONMENT,
+                   writes=tuple(known_good.config_paths()))
 
 
 def refresh(because: str) -> Command:
@@ -127,7 +128,8 @@ def download(verb: str, wanted: list, because: str) -> Command:
 
 
 def install(verb: str, wanted: list, because: str, undo: str = "") -> Command:
-    return Command(_install(verb, wanted), because, undo=undo, timeout=_INSTALL_SECONDS, env=ENVIRONMENT)
+    # The scripts of packages may change configuration.
+    return Command(_install(verb, wanted), because, undo=undo, timeout=_INSTALL_SECONDS, env=ENVIRONMENT, writes=tuple(known_good.config_paths()))
 
 
 def parse_simulation(text: str) -> tuple:

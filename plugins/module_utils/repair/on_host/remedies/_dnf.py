@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import re
 
-from ansible_collections.mailops.outage.plugins.module_utils.host import packages
+from ansible_collections.mailops.outage.plugins.module_utils.host import known_good, packages
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.remedies._transaction import Change, Transaction, Wanted, lock_holder, process_name
 from ansible_collections.mailops.outage.plugins.module_utils.repair.on_host.steps import Command, Refused
 from ansible_collections.mailops.outage.plugins.module_utils.text import clean, clean_lines
@@ -117,7 +117,8 @@ def download(verb: str, wanted: list, because: str) -> Command | None:
 
 
 def install(verb: str, wanted: list, because: str, undo: str = "") -> Command:
-    return Command(("dnf", "-q", "-y", *_CAREFUL, verb, *map(_spec, wanted)), because, undo=undo, timeout=_INSTALL_SECONDS)
+    return Command(("dnf", "-q", "-y", *_CAREFUL, verb, *map(_spec, wanted)), because, undo=undo, timeout=_INSTALL_SECONDS,
+                   writes=tuple(known_good.config_paths()))
 
 
 def _bytes(number: str, unit: str) -> int:
