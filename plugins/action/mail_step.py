@@ -95,7 +95,7 @@ class ActionModule(MailAction):
     def _change(self, run, args):
         looked = Run(args["before_dir"])
         one = self._step(run, args)
-        before = proof.Seen.of(looked)
+        before = proof.Seen.of(looked, run)
         again = Again(looked, args, addresses_of(journeys.external_names(args["external_accounts"]), args["resolvers"]))
         limits = {name: args[name] for name in ("approval_hours", "rollback_after", "per_hour", "per_day")}
         limits["settle"] = args["settle"] or proof.longest_return(looked.observations(), one.step["host"])
@@ -103,7 +103,7 @@ class ActionModule(MailAction):
         return dict(ended, changed=ended["outcome"] not in ("refused",))
 
     def _end(self, run, args):
-        one, before = self._step(run, args), proof.Seen.of(Run(args["before_dir"]))
+        one, before = self._step(run, args), proof.Seen.of(Run(args["before_dir"]), run)
         try:
             after, problem = proof.Seen.of(Run(args["after_dir"])), ""
         except (OSError, ValueError, KeyError) as reason:

@@ -6,6 +6,7 @@ Silence of a log is no look, and nothing else is proof.
 """
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -84,13 +85,13 @@ class Seen:
     said: dict
 
     @classmethod
-    def of(cls, run: Run) -> Seen:
-        """What lies in the folder of a run. Raises OSError, ValueError, KeyError when there is no finished diagnosis; canaries may be missing."""
+    def of(cls, run: Run, sent: Run | None = None) -> Seen:
+        """What lies in the folder of a run. Raises OSError, ValueError, KeyError when there is no finished diagnosis; canaries may be missing.
+
+        ``sent``: where the canaries are that were sent just before, when this look sent none.
+        """
         diagnosis, observations, declared = run.read("diagnosis.json"), run.observations(), run.read("estate.json").get("declared") or {}
-        try:
-            legs = run.read("journeys.json")["legs"]
-        except FileNotFoundError:
-            legs = []
+        legs = next((one.read("journeys.json")["legs"] for one in (run, sent) if one and os.path.exists(one.path("journeys.json"))), [])
         said: dict = {}
         return cls(diagnosis, looks(diagnosis, legs, observations, declared, said), said)
 
