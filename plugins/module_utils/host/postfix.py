@@ -171,6 +171,10 @@ def _refused(found: dict, defaults: dict, main_text: str) -> list:
     errors = [{"source": found["main_path"], "line": line_of(name, main_text), "text": clean(text)}
               for name, text in bad_values({name: found["expanded"].get(name, "") for name in found["settings"]}, defaults)]
     for master in found["masters"]:
+        if master["command"].startswith("-"):
+            # master(5): an entry that lost its last field takes its first option for the program to run.
+            errors.append({"source": found["master_path"], "line": None,
+                           "text": clean(f"{master['service']}/{master['type']}: its command is missing, {master['command']} stands in its place")})
         errors += [{"source": found["master_path"], "line": None, "text": clean(f"{master['service']}/{master['type']}: {text}")}
                    for _name, text in bad_values(master["overrides"], defaults)]
     for parameter, look in (("mail_owner", pwd.getpwnam), ("default_privs", pwd.getpwnam), ("setgid_group", grp.getgrnam)):

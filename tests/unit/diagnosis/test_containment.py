@@ -1,22 +1,29 @@
 """What is lost is made to wait, by what facts say, and nothing else is."""
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from ansible_collections.mailops.outage.plugins.module_utils.diagnosis import containment
 
 VIEW = {"mail": {"postfix": {"expanded": {"local_transport": "local:x", "virtual_transport": "lmtp:unix:private/dovecot-lmtp"}}}}
-CAUSE = {"host": "mail", "root_by_facts": True}
 
 
-def wanted(impact, causes=(CAUSE,), views=None, contained=False):
-    return [(item["host"], item["options"]) for item in containment.wanted({"class": impact, "contained": contained}, list(causes), VIEW if views is None else views)]
+def wanted(*impacts, by_facts=True, views=None, contained=False):
+    candidates = [SimpleNamespace(host="mail", root_by_facts=by_facts, cause=SimpleNamespace(impact=impact)) for impact in impacts]
+    return [(item["host"], item["options"]) for item in containment.wanted(contained, candidates, VIEW if views is None else views)]
 
 
-@pytest.mark.parametrize("impact, options", [("lost", {"soft_bounce": True}), ("silent", {"defer_transports": ["lmtp", "local"]})])
-def test_what_is_lost_is_contained(impact, options):
-    assert wanted(impact) == [("mail", options)]
+ASTRAY = [("mail", {"defer_transports": ["lmtp", "local"]})]
 
 
-def test_what_only_waits_what_is_contained_already_and_what_only_the_log_says_is_not():
-    assert wanted("queued") == wanted("lost", contained=True) == wanted("lost", [dict(CAUSE, root_by_facts=False)]) == wanted("lost", views={"mail": {}}) == []
+@pytest.mark.parametrize("impacts, found", [
+    (["lost"], [("mail", {"soft_bounce": True})]), (["silent"], ASTRAY), (["queued", "lost", "silent"], ASTRAY), (["queued", "refused"], []), ([], []),
+])
+def test_what_is_lost_is_contained_and_what_only_waits_is_not(impacts, found):
+    assert wanted(*impacts) == found
+
+
+def test_what_is_contained_already_what_only_the_log_says_and_what_is_no_postfix_is_not():
+    assert wanted("lost", contained=True) == wanted("lost", by_facts=False) == wanted("lost", views={"mail": {}}) == []

@@ -427,3 +427,13 @@ def test_our_own_containment_is_told_from_an_administrators_setting(tmp_path, mo
     text = f"# mailops-contain: soft_bounce until {until}, before: (not set)\nsoft_bounce = {value}\n"
     assert postfix._contained(text, {"soft_bounce": value}, 1795467000) == expected
     assert postfix._contained("soft_bounce = yes\n", {"soft_bounce": "yes"}, 1795467000) == []
+
+
+@pytest.mark.parametrize("entry, torn", [
+    ("submission inet n - y - - -o syslog_name=postfix/submission", True), ("submission inet n - y - - smtpd -o syslog_name=postfix/submission", False),
+    ("x unix - n n - - /usr/local/bin/x", False),
+])
+def test_an_entry_that_lost_its_command_is_an_error_that_names_it(entry, torn):
+    found = {"main_path": "/etc/postfix/main.cf", "master_path": "/etc/postfix/master.cf", "expanded": {}, "settings": {}, "errors": [],
+             "masters": _postconf.parse_masters(entry)}
+    assert [error["text"].split(":")[0] for error in postfix._refused(found, {}, "")] == (["submission/inet"] if torn else [])

@@ -59,7 +59,8 @@ def steps(_context, options, main: str = MAIN, unit: str = UNIT):
     wanted = {**{name: now[name] for name in ours if name in now}, **wanted}
     yield Write(main, with_values(text, wanted, remarks(before, until)).encode("utf-8", "surrogateescape"), "what would be lost waits instead",
                 undo="; ".join(_undo(name, former) for name, former in before.items()))
-    yield Command(("postfix", "reload"), "to read it")
+    # One that does not run reads it when it starts.
+    yield Command(("postfix", "reload"), "to read it", ok=(0, 1))
 
 
 def _taken_back(text: str, main: str, timer: str, service: str):
@@ -68,7 +69,6 @@ def _taken_back(text: str, main: str, timer: str, service: str):
     if content != text:
         yield Write(main, content.encode("utf-8", "surrogateescape"), "the containment is over")
     if content != text or there:
-        # One that does not run reads it when it starts.
         yield Command(("postfix", "reload"), "to read it", ok=(0, 1))
     if timer in there:
         yield Command(("systemctl", "disable", "--now", os.path.basename(timer)), "it is taken back already")
