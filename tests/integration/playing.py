@@ -25,7 +25,7 @@ OWN_LAB = "LAB_NAME" not in os.environ
 LAB_ENVIRONMENT = dict(os.environ, **({"LAB_NAME": "test", "LAB_SUBNET": "10.89.91.0/24"} if OWN_LAB else {}))
 STATE = ROOT / "tests/lab/.state" / LAB_ENVIRONMENT["LAB_NAME"]
 SCHEMA = ROOT / "docs/schemas/diagnosis.schema.json"
-AUTO = ("-e", "respond_mode=auto", "-e", "remediate_arrival_timeout=8", "-e", "remediate_pause=0", "-e", "verify_settle=0")
+AUTO = ("-e", "respond_mode=auto", "-e", "remediate_arrival_timeout=5", "-e", "remediate_pause=0", "-e", "verify_settle=0")
 # What a repair could change, without what changes by itself.
 STATE_OF_HOST = "(find /etc /usr/lib/postfix -xdev -type f -exec sha256sum {} + | sort; find /etc /var/spool/postfix -xdev -maxdepth 1 -printf '%p %U:%G %m\\n' | sort; "\
                 "systemctl list-unit-files --no-pager; systemctl is-active postfix@- dovecot opendkim) | grep -v mtab | sha256sum"
