@@ -234,7 +234,7 @@ CHANGE = """
   gather_facts: false
   become: true
   tasks:
-    - mailops.outage.mail_guard: {action: begin, step: s1, owner: test, remedy: rollback_config, cause: x, files: [/etc/postfix/main.cf]}
+    - mailops.outage.mail_guard: {action: begin, step: s1, owner: test, remedy: rollback_config, cause: x}
     - mailops.outage.mail_remedy: {remedy: rollback_config, options: {software: postfix, settings: [relayhost]}}
 """
 EDITED = "postconf -e 'relayhost=[127.0.0.2]:2525'"
