@@ -49,6 +49,24 @@ options:
     type: path
 """
 
+    JOURNEYS = r"""
+options:
+  external_accounts:
+    description: Mailboxes outside, each with C(address), C(login), C(password), C(smtp_host), C(smtp_port), C(imap_host) and C(imap_port). The first is used.
+    type: list
+    elements: dict
+    default: []
+  pop3_host:
+    description: The name by which mail programs read with POP3.
+    type: str
+    default: ""
+  resolvers:
+    description: Name servers that know the servers outside; the system's resolver when empty.
+    type: list
+    elements: str
+    default: []
+"""
+
     CLIENT = r"""
 requirements:
   - paramiko >= 3.4 where the module runs, only for O(hop)

@@ -17,21 +17,8 @@ author: mailops.outage contributors (@mailops)
 extends_documentation_fragment:
   - mailops.outage.attributes.run
   - mailops.outage.attributes.estate
+  - mailops.outage.attributes.journeys
 options:
-  external_accounts:
-    description: Mailboxes outside, each with C(address), C(login), C(password), C(smtp_host), C(smtp_port), C(imap_host) and C(imap_port). The first is used.
-    type: list
-    elements: dict
-    default: []
-  pop3_host:
-    description: The name by which mail programs read with POP3.
-    type: str
-    default: ""
-  resolvers:
-    description: Name servers that know the servers outside; the system's resolver when empty.
-    type: list
-    elements: str
-    default: []
   arrival_timeout:
     description: Seconds to wait for a message after it was accepted.
     type: float

@@ -21,6 +21,7 @@ author: mailops.outage contributors (@mailops)
 extends_documentation_fragment:
   - mailops.outage.attributes.run
   - mailops.outage.attributes.estate
+  - mailops.outage.attributes.journeys
 options:
   phase:
     description: What to do.
@@ -74,20 +75,6 @@ options:
     description: How many repairs may be tried on all hosts together in a day.
     type: int
     default: 4
-  external_accounts:
-    description: Accounts elsewhere, each with C(address), C(login), C(password), and C(smtp_host) and C(imap_host) with their ports.
-    type: list
-    elements: dict
-    default: []
-  pop3_host:
-    description: The name by which mail programs read with POP3.
-    type: str
-    default: ""
-  resolvers:
-    description: Name servers that are asked for the addresses of external servers.
-    type: list
-    elements: str
-    default: []
   language:
     description: The language of what is asked.
     type: str
