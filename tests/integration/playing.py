@@ -1,6 +1,6 @@
 """Lab hosts and playbook runs, as the tests beside this file use them.
 
-The lab instance is LAB_NAME, where that is set; else one named `test` of its own, removed at the end. Hosts that a test
+The lab instance is LAB_NAME, where that is set; else one of its own, removed at the end. Hosts that a test
 changed are made new after it. Time limits are bounds against a hang, not measurements.
 """
 from __future__ import annotations
@@ -22,7 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 BOUND_SECONDS = 240
 OWN_LAB = "LAB_NAME" not in os.environ
-LAB_ENVIRONMENT = dict(os.environ, **({"LAB_NAME": "test", "LAB_SUBNET": "10.89.91.0/24"} if OWN_LAB else {}))
+# Of several workers (pytest-xdist) each has a lab of its own.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+LAB_ENVIRONMENT = dict(os.environ, **({"LAB_NAME": f"test{_WORKER}", "LAB_SUBNET": f"10.89.{94 + int(_WORKER[2:] or 0)}.0/24"} if OWN_LAB else {}))
 STATE = ROOT / "tests/lab/.state" / LAB_ENVIRONMENT["LAB_NAME"]
 SCHEMA = ROOT / "docs/schemas/diagnosis.schema.json"
 AUTO = ("-e", "respond_mode=auto", "-e", "remediate_arrival_timeout=5", "-e", "remediate_pause=0", "-e", "verify_settle=0")
