@@ -192,9 +192,9 @@ def test_postfix_is_given_its_minute_and_an_unrelated_suspicion_does_not_shorten
     broken("touch -d '-10 minutes' /etc/postfix/virtual.db; touch -d '-5 minutes' /etc/postfix/virtual; postconf -e message_size_limit=abc; postfix reload || true; "
            "for i in 1 2 3; do timeout 2 bash -c 'exec 3<>/dev/tcp/127.0.0.1/25; cat <&3' || true; done")
     played = play(single, *AUTO, playbook=RESPOND)
-    assert played.rc == 0, played.out[-3000:]
-    assert mail.look("postconf -h message_size_limit").strip() == "20480000"
-    assert "rolled_back" not in {event for _cause, event in outcomes_of(played)}
+    assert mail.look("postconf -h message_size_limit").strip() == "20480000", played.out[-3000:]
+    # The stale table disturbs nobody: alone it is left to people.
+    assert ("config.mta_invalid", "repaired") in outcomes_of(played) and "rolled_back" not in {event for _cause, event in outcomes_of(played)}
 
 
 SLOW = """
