@@ -36,6 +36,8 @@ _JOURNAL_BYTES, _JOURNAL_SECONDS, _CONFIRM_SECONDS = 256 * 1024 ** 2, 8.0, 4.0
 _WRITE_THEIR_OWN = ("dovecot", "exim")
 # A file that ends this many seconds before other lines of its software no longer gets them.
 _STOPPED_AFTER = 60.0
+# Mail software that says nothing for less than this is only idle.
+_SILENCE_SECONDS = 300.0
 # Of the files' lines the journal must hold this share to be taken for whole; stamps of one line differ by this many seconds.
 _WHOLE, _JITTER = 0.9, 2.0
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin"
@@ -166,7 +168,7 @@ def collect(context) -> dict:
         "untrusted": untrusted,
         "flow": flow.result(_last(readings)),
         "stopped": stopped,
-        "silent": looked and not lines and any(process.software in SOFTWARE for process in _processes.mail_processes(context)),
+        "silent": until - since >= _SILENCE_SECONDS and looked and not lines and any(process.software in SOFTWARE for process in _processes.mail_processes(context)),
     }
 
 
