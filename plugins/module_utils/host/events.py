@@ -168,7 +168,8 @@ def collect(context) -> dict:
         "untrusted": untrusted,
         "flow": flow.result(_last(readings)),
         "stopped": stopped,
-        "silent": until - since >= _SILENCE_SECONDS and looked and not lines and any(process.software in SOFTWARE for process in _processes.mail_processes(context)),
+        "silent": until - since >= _SILENCE_SECONDS and looked and not lines
+        and any(process.software in SOFTWARE for process in _processes.mail_processes(context)),
     }
 
 

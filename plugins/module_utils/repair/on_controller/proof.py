@@ -47,21 +47,23 @@ _SHOWS = (
      r"(?i)(?:client host|helo command|sender address|recipient address) (?:\S+ )?(?:rejected|blocked)(?!: user unknown)|blocked using"
      r"|server configuration (?:error|problem)"),
     (r"^smtpd_recipient_restrictions$", ("endpoint",), r"^policy "),
-    (r"checks$|/[^/]*checks[^/]*$|^/", ("message",), r"^(?:arrival not_arrived|content (?:reject|tempfail))"),
+    # That a message does not arrive has many reasons; that a rule stops it is known of the rule.
+    (r"^header_checks$", ("rule",), r"^header_checks$"), (r"^mime_header_checks$", ("rule",), r"^mime_header_checks$"),
+    (r"^body_checks$", ("rule",), r"^body_checks$"),
     (r"milters$|^milter_|^content_filter$", _REFUSED,
-     r"(?i)^content (?:reject|tempfail)|not_arrived|service unavailable - try again|4\.7\.1 service unavailable|4\.3\.0 try again"),
+     r"(?i)^content (?:reject|tempfail)|service unavailable - try again|4\.7\.1 service unavailable|4\.3\.0 try again"),
     (r"milters$|^content_filter$", ("endpoint",), r"^(?:milter|filter) "),
     (r"sasl", ("endpoint",), r"^sasl "),
-    (r"tls|^ssl", ("port", "login", "message"), r"tls_failed|no_starttls|starttls|\btls\b"),
+    (r"tls|^ssl", ("port", "login", "message"), r"^\w+ (?:tls_failed|no_starttls)\b|^starttls (?:tempfail|reject)\b"),
     (r"sasl|passdb|userdb|^auth_|plaintext|^service auth|/(?:users|passwd)[^/]*$", ("port", "login", "message"),
      r"login_failed|login_unavailable|no_mechanism|login (?:closed|reset|timeout|silent)|capabilities closed"),
     (r"^message_size_limit$|^mailbox_size_limit$|^virtual_mailbox_limit$", ("size",), r""),
-    (r"process_limit|_count_limit|_rate_limit|client_limit|^anvil_|^mail_max_|/inet$|/unix$", _REFUSED, r"(?i)too (?:many|much)|rate limit|timeout|silent"),
+    (r"process_limit|_count_limit|_rate_limit|client_limit|^anvil_|^mail_max_|/inet$|/unix$", _REFUSED, r"(?i)too (?:many|much)|rate limit"),
 )
 
 
 class Look(NamedTuple):
-    """``kind`` is port, login, recipient, relay, size, message, service or endpoint; ``host`` is empty for a message."""
+    """``kind`` is port, login, recipient, relay, size, message, service, endpoint or rule; ``host`` is empty for a message."""
 
     kind: str
     host: str
@@ -138,6 +140,8 @@ def looks(diagnosis: dict, legs: list, observations: list, declared: dict, said:
         for point in (facts.get("companions") or {}).get("endpoints") or []:
             if point.get("connect") is not None:
                 keep(Look("endpoint", item["host"], f"{point['role']} {point['address']}"), point["connect"] == "ok", point["role"], point["connect"])
+        for rule in (facts.get("postfix") or {}).get("rules_against_us") or []:
+            keep(Look("rule", item["host"], f"{rule['parameter']} lets ordinary mail pass"), False, rule["parameter"])
     return found
 
 

@@ -60,6 +60,7 @@ def seen(*causes, looks=None, reachable=True, by_log=()):
 
 SMTP, IMAPS, LOGIN = Look("port", "mail", "mail:25/smtp"), Look("port", "mail", "mail:993/imaps"), Look("login", "mail", "mail:993/imaps as anna")
 CANARY, SERVICE, RELAY = Look("message", "", "inbound mail anna@x.test"), Look("service", "mail", "postfix@-.service"), Look("relay", "mail", "25 refuses to relay")
+RULE = Look("rule", "mail", "header_checks lets ordinary mail pass")
 CAUSE = STEP["cause"]
 DOWN = seen(CAUSE, looks={SMTP: False, IMAPS: True, SERVICE: False})
 WELL = seen(looks={SMTP: True, IMAPS: True, SERVICE: True})
@@ -180,7 +181,11 @@ def test_an_interrupted_repair_stays_only_when_all_that_was_tried_works():
      ["smtpd_client_restrictions"]),
     ({SMTP: "recipient reject 554 5.7.1 <a@x>: Relay access denied"}, ["submission/inet -o smtpd_relay_restrictions"],
      ["submission/inet -o smtpd_relay_restrictions"]),
-    ({CANARY: "arrival not_arrived mail accepted it"}, ["header_checks"], ["header_checks"]),
+    ({CANARY: "arrival not_arrived mail accepted it", RULE: "header_checks"}, ["header_checks", "smtpd_milters"], ["header_checks"]),
+    ({CANARY: "arrival not_arrived mail accepted it"}, ["header_checks", "body_checks", "smtpd_milters", "content_filter"], []),
+    ({RULE: "header_checks"}, ["header_checks"], []),
+    ({SMTP: "tls silent no answer within 7 s"}, ["ssl_min_protocol"], []),
+    ({SMTP: "greeting silent no answer within 7 s"}, ["smtpd_client_connection_count_limit"], []),
     ({CANARY: "connect refused"}, ["header_checks"], []),
     ({SMTP: "connect refused"}, ["smtpd_tls_mandatory_protocols", "relay_domains", "mynetworks", "smtpd_recipient_restrictions", "smtpd_milters"], []),
     ({SMTP: "tls tls_failed tlsv1 alert protocol version"}, ["ssl_min_protocol"], ["ssl_min_protocol"]),

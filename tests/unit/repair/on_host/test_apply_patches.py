@@ -28,12 +28,12 @@ Conf opendkim (2.11.0~beta2-8+deb12u1+sec1 . [amd64])
 Purg exim4-base [4.96]
 """
 _URIS = """Need to get 555 kB of archives.
-'http://deb.debian.org/debian/pool/main/m/mysql-defaults/mysql-common_5.8%2b1.1.0_all.deb' mysql-common_5.8+1.1.0_all.deb 6636 MD5Sum:2cf95538b4e438afdcce35dac5ccac1f
-'http://deb.debian.org/debian-security/pool/updates/main/m/mariadb/libmariadb3_10.11.19_amd64.deb' libmariadb3_10.11.19_amd64.deb 179504 """
-_MADISON = """   postfix | 3.7.12-0+deb12u1 | http://deb.debian.org/debian-security bookworm-security/main amd64 Packages
-   postfix | 3.7.11-0+deb12u1 | http://deb.debian.org/debian bookworm/main amd64 Packages
-   postfix | 3.7.12-0+deb12u1 | http://deb.debian.org/debian bookworm-updates/main amd64 Packages
-   postfix | 3.7.11-0+deb12u1 | http://deb.debian.org/debian bookworm/main Sources
+'http://mirror.example/debian/pool/main/m/mysql-defaults/mysql-common_5.8%2b1.1.0_all.deb' mysql-common_5.8+1.1.0_all.deb 6636 MD5Sum:2cf95538b4e438afdcce35dac5ccac1f
+'http://mirror.example/debian-security/pool/updates/main/m/mariadb/libmariadb3_10.11.19_amd64.deb' libmariadb3_10.11.19_amd64.deb 179504 """
+_MADISON = """   postfix | 3.7.12-0+deb12u1 | http://mirror.example/debian-security bookworm-security/main amd64 Packages
+   postfix | 3.7.11-0+deb12u1 | http://mirror.example/debian bookworm/main amd64 Packages
+   postfix | 3.7.12-0+deb12u1 | http://mirror.example/debian bookworm-updates/main amd64 Packages
+   postfix | 3.7.11-0+deb12u1 | http://mirror.example/debian bookworm/main Sources
 """
 # Recorded of dnf 4.14.
 _DNF = """Last metadata expiration check: 0:00:16 ago on Thu Nov 26 17:43:27 2026.
